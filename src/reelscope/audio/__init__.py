@@ -1,0 +1,1 @@
+"""Samples -> facts: voice activity, events and loudness, speech rate."""

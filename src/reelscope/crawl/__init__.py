@@ -1,0 +1,1 @@
+"""creators.csv, folders and files -> video sources."""

@@ -1,0 +1,124 @@
+"""Everything that Reelscope raises on purpose.
+
+    ReelscopeError
+    ├── UsageError                the call itself is wrong             (exit code 2)
+    │   ├── ConfigError           config file, environment or flag
+    │   ├── CsvError              the creators' CSV
+    │   └── BatchLocked           another run holds this batch
+    ├── MediaError                a file that cannot give what was asked of it
+    │   ├── UnreadableMedia       no container, or nothing in it that decodes
+    │   └── MediaChanged          the file is not the one that was planned
+    ├── EngineError               a model or vendor package
+    │   ├── EngineUnavailable     not here, with the remedy            (stage: Skipped)
+    │   └── EngineFailed          here, but it broke
+    ├── StageTimeout              an item took longer than its limit
+    ├── OutputError               a result could not be written (disk full, no permission)
+    └── RunStopped                the run gave up on purpose, with the reason
+
+Each class carries `kind`, the word that stands in records and in errors.csv, and
+`retryable`: whether running the same thing again can help.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ReelscopeError(Exception):
+    """Root of the tree. The message is a sentence that a person understands."""
+
+    kind: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+
+class UsageError(ReelscopeError):
+    """The call, its files or its settings are wrong; nothing was started."""
+
+    kind = "usage"
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+    kind = "config"
+
+
+class CsvError(UsageError):
+    """The creators' CSV cannot be used; the message names the line."""
+
+    kind = "csv"
+
+
+class BatchLocked(UsageError):
+    """Another process is working on the same batch."""
+
+    kind = "locked"
+
+
+class MediaError(ReelscopeError):
+    """A media file cannot give what was asked of it."""
+
+    kind = "media"
+
+
+class UnreadableMedia(MediaError):
+    """Not a media file, or one in which nothing decodes."""
+
+    kind = "unreadable"
+
+
+class MediaChanged(MediaError):
+    """The file changed while it was being read."""
+
+    kind = "changed"
+    retryable = True
+
+
+class EngineError(ReelscopeError):
+    """A model or a vendor package did not do its part."""
+
+    kind = "engine"
+
+
+class EngineUnavailable(EngineError):
+    """The engine is not on this machine.
+
+    Args:
+        reason: what is missing, one sentence.
+        remedy: the command or the setting that provides it.
+    """
+
+    kind = "unavailable"
+
+    def __init__(self, reason: str, *, remedy: str) -> None:
+        super().__init__(f"{reason} ({remedy})")
+        self.reason = reason
+        self.remedy = remedy
+
+
+class EngineFailed(EngineError):
+    """The engine was loaded and then broke."""
+
+    kind = "engine_failed"
+    retryable = True
+
+
+class StageTimeout(ReelscopeError):
+    """An item took longer than `processing.item_timeout_s`."""
+
+    kind = "timeout"
+    retryable = True
+
+
+class OutputError(ReelscopeError):
+    """A result could not be written: disk full, no permission, path too long."""
+
+    kind = "output"
+    retryable = True
+
+
+class RunStopped(ReelscopeError):
+    """The run stopped on purpose before its end; what is done is saved."""
+
+    kind = "stopped"
+    retryable = True

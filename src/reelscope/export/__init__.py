@@ -1,0 +1,1 @@
+"""Records -> CSV, JSON, TXT, Parquet."""

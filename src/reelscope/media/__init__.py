@@ -1,0 +1,1 @@
+"""A file on disk -> probe, samples, frames. Decoded once, with exact times."""

@@ -1,0 +1,1 @@
+"""Stage protocol, graph, runner, checkpoint, progress."""

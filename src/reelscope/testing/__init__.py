@@ -1,0 +1,1 @@
+"""Synthetic media with known truth, for tests, benchmarks and the sample."""

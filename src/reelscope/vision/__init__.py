@@ -1,0 +1,1 @@
+"""Frames -> facts: key frames, quality, similarity, shots, text, the choice of frames."""
