@@ -10,6 +10,7 @@ Every class here is frozen and refuses unknown keys, NaN and infinity.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -340,7 +341,7 @@ class Quality(Value):
     frames: tuple[FrameQuality, ...]
     kept_s: tuple[Seconds, ...]
     black_below: Number = Field(description="The luma under which a frame was called black.")
-    blurred_below: Number = Field(description="The sharpness under which a frame was called blurred.")
+    blurred_below: Number = Field(description="The sharpness below which it is blurred.")
 
 
 class SimilarFrame(Frozen):
@@ -527,15 +528,11 @@ class VideoRecord(Frozen):
             return data
         stages: dict[str, object] = {}
         for name, stage in data["stages"].items():
-            if isinstance(stage, dict) and isinstance(stage.get("value"), dict):
-                kind = STAGE_VALUES.get(name)
-                if kind is None:
-                    continue
-                try:
-                    stage = {**stage, "value": kind.model_validate(stage["value"])}
-                except ValidationError:
-                    continue
-            stages[name] = stage
+            if not (isinstance(stage, dict) and isinstance(stage.get("value"), dict)):
+                stages[name] = stage
+            elif kind := STAGE_VALUES.get(name):
+                with suppress(ValidationError):
+                    stages[name] = {**stage, "value": kind.model_validate(stage["value"])}
         return {**data, "stages": stages}
 
     def with_stage(self, name: str, stage: StageRecord) -> VideoRecord:

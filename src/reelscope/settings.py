@@ -11,7 +11,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -41,36 +41,73 @@ Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Paths(Section):
+    """Where things stand, relative to the folder the command is called in."""
+
     data: Path = Field(Path("data"), description="Inputs and outputs live below this folder.")
     models: Path = Field(Path("models"), description="Weight caches.")
     logs: Path = Field(Path("logs"), description="processing_logs.txt.")
 
 
 class Processing(Section):
+    """How much at once, and when to give up."""
+
     concurrency: int = Field(2, ge=1, le=64, description="Videos analysed side by side.")
-    batch_size: int = Field(8, ge=1, le=4096, description="Videos that share a model's forward pass.")
-    max_in_flight: int = Field(4, ge=1, le=1024, description="Videos open at once; bounds the memory.")
-    limit_per_creator: int | None = Field(None, ge=1, description="At most so many videos of each creator.")
-    item_timeout_s: float = Field(900.0, gt=0, description="Longest time a stage may spend on one video.")
-    max_failure_share: Unit = Field(0.9, description="Stop when more than this share fails for the same reason.")
+    batch_size: int = Field(
+        8, ge=1, le=4096, description="Videos that share a model's forward pass."
+    )
+    max_in_flight: int = Field(
+        4, ge=1, le=1024, description="Videos open at once; bounds the memory."
+    )
+    limit_per_creator: int | None = Field(
+        None, ge=1, description="At most so many videos of each creator."
+    )
+    item_timeout_s: float = Field(
+        900.0, gt=0, description="Longest time a stage may spend on one video."
+    )
+    max_failure_share: Unit = Field(
+        0.9, description="Stop when more than this share fails for the same reason."
+    )
     min_failures: Positive = Field(20, description="... but not before so many failures.")
-    breaker_failures: Positive = Field(5, description="Failures in a row that open a remote service's circuit breaker.")
+    breaker_failures: Positive = Field(
+        5, description="Failures in a row that open a remote service's circuit breaker."
+    )
 
 
 class Logging(Section):
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of logs/processing_logs.txt.")
+    """logs/processing_logs.txt."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Of logs/processing_logs.txt."
+    )
 
 
 class Media(Section):
+    """Decoding: which frames are looked at, and what is kept in memory."""
+
     sample_fps: float = Field(1.0, gt=0, le=30, description="Frames looked at per second.")
-    short_side: int = Field(256, ge=32, le=2160, description="Of the small analysis images, pixels.")
-    max_frames: int = Field(300, ge=1, le=20000, description="Frames looked at per video; longer ones are sampled more thinly.")
-    integrity: Literal["reference", "full"] = Field("reference", description="What is decoded to judge whether the file is whole.")
-    cache_mb: int = Field(64, ge=0, le=65536, description="Memory per video for sound and frames that are read twice.")
-    threads: int = Field(0, ge=0, le=64, description="Decoder threads per video; 0: cores divided by concurrency.")
+    short_side: int = Field(
+        256, ge=32, le=2160, description="Of the small analysis images, pixels."
+    )
+    max_frames: int = Field(
+        300,
+        ge=1,
+        le=20000,
+        description="Frames looked at per video; longer ones are sampled more thinly.",
+    )
+    integrity: Literal["reference", "full"] = Field(
+        "reference", description="What is decoded to judge whether the file is whole."
+    )
+    cache_mb: int = Field(
+        64, ge=0, le=65536, description="Memory per video for sound and frames that are read twice."
+    )
+    threads: int = Field(
+        0, ge=0, le=64, description="Decoder threads per video; 0: cores divided by concurrency."
+    )
 
 
 class Voice(Section):
+    """Stage `voice`: where somebody speaks."""
+
     threshold: Unit = Field(0.5, description="Speech begins above this probability.")
     min_speech_s: float = Field(0.25, ge=0, description="Shorter speech is dropped.")
     min_silence_s: float = Field(0.1, ge=0, description="Shorter gaps are closed.")
@@ -78,66 +115,116 @@ class Voice(Section):
 
 
 class Events(Section):
-    sample_rate_hz: int = Field(16000, ge=8000, le=48000, description="Rate at which the sound is classified.")
+    """Stage `events`: speech, music, silence, and loudness."""
+
+    sample_rate_hz: int = Field(
+        16000, ge=8000, le=48000, description="Rate at which the sound is classified."
+    )
     min_event_s: float = Field(0.5, ge=0, description="Shorter events join their neighbours.")
     silence_dbfs: float = Field(-50.0, le=0, description="Quieter than this is silence.")
 
 
 class SpeechRate(Section):
-    min_pause_s: float = Field(0.3, gt=0, description="Shorter gaps are not pauses (de Jong and Wempe 2009).")
+    """Stage `speech_rate`."""
+
+    min_pause_s: float = Field(
+        0.3, gt=0, description="Shorter gaps are not pauses (de Jong and Wempe 2009)."
+    )
     min_dip_db: float = Field(2.0, gt=0, description="Dip between two syllable nuclei.")
     window_s: float = Field(3.0, gt=0, description="Window for the local rates behind consistency.")
 
 
 class Keyframes(Section):
+    """Stage `keyframes`: which moments are looked at."""
+
     iframes: bool = Field(True, description="Take the key frames of the codec.")
     sampled: bool = Field(True, description="Take media.sample_fps frames per second.")
     highlights: bool = Field(True, description="Take the middle of every speech segment.")
 
 
 class Quality(Section):
-    black_luma: float = Field(20.0, ge=0, le=255, description="Mean luma below which a frame may be black.")
-    black_contrast: float = Field(12.0, ge=0, le=255, description="... if its standard deviation is below this too.")
-    blur_share: Unit = Field(0.15, description="Blurred: sharpness below this share of the video's upper quartile.")
+    """Stage `quality`: black and blurred frames out."""
+
+    black_luma: float = Field(
+        20.0, ge=0, le=255, description="Mean luma below which a frame may be black."
+    )
+    black_contrast: float = Field(
+        12.0, ge=0, le=255, description="... if its standard deviation is below this too."
+    )
+    blur_share: Unit = Field(
+        0.15, description="Blurred: sharpness below this share of the video's upper quartile."
+    )
     blur_floor: float = Field(2.0, ge=0, description="... or below this variance of the Laplacian.")
 
 
 class Similarity(Section):
+    """Stage `similarity`: near-duplicates out."""
+
     max_ssim: Unit = Field(0.8, description="Frames more alike than this are near-duplicates.")
 
 
 class Stills(Section):
+    """Stage `stills`: the kept frames on disk."""
+
     jpeg_quality: int = Field(90, ge=1, le=100, description="Of the kept frames on disk.")
 
 
 class Shots(Section):
-    threshold: float = Field(3.0, gt=0, description="PySceneDetect AdaptiveDetector: adaptive_threshold.")
+    """Stage `shots`: cuts, fades and the hook."""
+
+    threshold: float = Field(
+        3.0, gt=0, description="PySceneDetect AdaptiveDetector: adaptive_threshold."
+    )
     min_content: float = Field(15.0, ge=0, description="... min_content_val.")
     fade_luma: float = Field(12.0, ge=0, le=255, description="Fade to black: mean luma below this.")
-    min_shot_s: float = Field(0.3, ge=0, description="Cuts closer than this to the last one are dropped.")
+    min_shot_s: float = Field(
+        0.3, ge=0, description="Cuts closer than this to the last one are dropped."
+    )
     hook_s: float = Field(3.0, gt=0, description="Length of the hook.")
 
 
 class Text(Section):
+    """Stage `text`: on-screen text."""
+
     min_confidence: Unit = Field(0.6, description="Readings below this are dropped.")
-    max_side: int = Field(960, ge=64, le=8192, description="Frames are shrunk to this before reading, pixels.")
-    max_frames: int = Field(40, ge=1, description="At most so many kept frames are read, evenly spread.")
-    min_similarity: Unit = Field(0.8, description="Readings more alike than this are one appearance.")
+    max_side: int = Field(
+        960, ge=64, le=8192, description="Frames are shrunk to this before reading, pixels."
+    )
+    max_frames: int = Field(
+        40, ge=1, description="At most so many kept frames are read, evenly spread."
+    )
+    min_similarity: Unit = Field(
+        0.8, description="Readings more alike than this are one appearance."
+    )
 
 
 class Choose(Section):
-    min_frames: int = Field(2, ge=1, le=50, description="At least so many frames, if the video has them.")
+    """Stage `choose`: the few frames that stand for the video."""
+
+    min_frames: int = Field(
+        2, ge=1, le=50, description="At least so many frames, if the video has them."
+    )
     max_frames: int = Field(5, ge=1, le=50, description="At most so many.")
-    longest_side: int = Field(1024, ge=64, le=8192, description="Of the compressed pictures, pixels.")
+    longest_side: int = Field(
+        1024, ge=64, le=8192, description="Of the compressed pictures, pixels."
+    )
     jpeg_quality: int = Field(85, ge=1, le=100, description="Of the compressed pictures.")
 
 
 class TikTok(Section):
-    ms_token: SecretStr | None = Field(None, description="Cookie that the crawl needs. Better in TIKTOK_MS_TOKEN.")
+    """Access to TikTok."""
+
+    ms_token: SecretStr | None = Field(
+        None, description="Cookie that the crawl needs. Better in TIKTOK_MS_TOKEN."
+    )
 
 
 class OpenAI(Section):
-    api_key: SecretStr | None = Field(None, description="Key that the description needs. Better in OPENAI_API_KEY.")
+    """Access to OpenAI or a compatible server."""
+
+    api_key: SecretStr | None = Field(
+        None, description="Key that the description needs. Better in OPENAI_API_KEY."
+    )
 
 
 class Settings(Section):
@@ -163,3 +250,131 @@ class Settings(Section):
     def public(self) -> dict[str, Any]:
         """As plain data without the secrets, for settings.yml."""
         return self.model_dump(mode="json", exclude={"tiktok": {"ms_token"}, "openai": {"api_key"}})
+
+
+# --------------------------------------------------------------------------- loading
+
+DEFAULT_CONFIG = Path("config/config.yml")
+_SECRET_SECTIONS = ("tiktok", "openai")  # a secret under a misspelt key is still one
+_SECRET_WORDS = ("token", "key", "secret", "password")
+
+
+def load(
+    config: Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read and check all settings.
+
+    Args:
+        config: the YAML file; None reads `config/config.yml` if it is there.
+        environ: where `REELSCOPE_<SECTION>__<KEY>` and `FAMILIAR_NAMES` are looked up.
+        flags: dotted key -> value from the call; None values are left out.
+
+    Raises:
+        ConfigError: one message with a line for every wrong key: where it was set,
+            the key, its value (never a secret's) and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    if path is not None:
+        values = _read_yaml(path)
+        origins[""] = str(path)
+    layers = [
+        (name, key, environ[name]) for name, key in FAMILIAR_NAMES.items() if environ.get(name)
+    ]
+    layers += [
+        (name, name.removeprefix(PREFIX).lower().replace("__", "."), text)
+        for name, text in sorted(environ.items())
+        if name.startswith(PREFIX)
+    ]
+    layers = [(f"environment {name}", key, _from_text(text)) for name, key, text in layers]
+    layers += [(f"flag for {k}", k, v) for k, v in (flags or {}).items() if v is not None]
+    for origin, key, value in layers:
+        _put(values, key, value)
+        origins[key] = origin
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = sorted({_explain(problem, origins) for problem in error.errors()})
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such config file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(f"{path}{place}: {problem}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected sections with keys, found a {type(data).__name__}")
+    # A section whose keys are all commented out is the same as no section.
+    return {str(key): value for key, value in data.items() if value is not None}
+
+
+def _from_text(text: str) -> str | None:
+    return None if text.strip().lower() in {"", "null", "none"} else text
+
+
+def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
+    section, _, key = dotted.partition(".")
+    if not key:
+        values[section] = value
+        return
+    inner = values.get(section)
+    values[section] = {**inner, key: value} if isinstance(inner, dict) else {key: value}
+
+
+def _explain(problem: Any, origins: Mapping[str, str]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    dotted = ".".join(location)
+    origin = origins.get(dotted) or origins.get("", "settings")
+    given = _shown(dotted, problem["input"])
+    if problem["type"] == "extra_forbidden":
+        return f"{origin}: {dotted} = {given}: unknown key; {_nearest(location)}"
+    return f"{origin}: {dotted} = {given}: {problem['msg']}{_allowed(location)}"
+
+
+def _shown(dotted: str, value: Any) -> str:
+    section = dotted.partition(".")[0]
+    if section in _SECRET_SECTIONS or any(word in dotted.lower() for word in _SECRET_WORDS):
+        return "(hidden)"
+    if isinstance(value, dict | list):
+        return "{...}" if isinstance(value, dict) else "[...]"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fields(location: list[str]) -> tuple[str, ...]:
+    if len(location) == 1:
+        return tuple(Settings.model_fields)
+    section = Settings.model_fields.get(location[0])
+    kind = section.annotation if section else None
+    return tuple(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Section) else ()
+
+
+def _nearest(location: list[str]) -> str:
+    known = _fields(location)
+    near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{hint}Known here: {', '.join(known)}"
+
+
+def _allowed(location: list[str]) -> str:
+    if len(location) < 2 or location[0] not in Settings.model_fields:
+        return ""
+    section = Settings.model_fields[location[0]].default
+    field = type(section).model_fields.get(location[1])
+    if field is None:
+        return ""
+    return f" ({field.description} Default: {getattr(section, location[1])})"

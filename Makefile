@@ -1,0 +1,63 @@
+# Two commands do all the set-up on a machine with Python 3.11+ and nothing else:
+#   make run    install, then the main job on the sample creators
+#   make test   install, then every check and test
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: run test check quick slow bench lock clean
+
+run: $(VENV)/.installed
+	$(BIN)/python main.py --csv data/creators.csv
+
+test: $(VENV)/.installed-dev check quick slow
+
+# Formatting, lint, types, layers.
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+quick: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "not slow" --durations=10
+
+slow: $(VENV)/.installed-dev
+	$(BIN)/pytest -m slow --durations=0
+
+# Benchmarks: one command each, peers in the same run.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python bench/frames.py --save
+	$(BIN)/python bench/runner.py --save
+	$(BIN)/python bench/memory.py --save
+
+# --no-deps: the lists are complete, and rapidocr's wish for opencv-python (which needs
+# the system's libGL) is answered by opencv-python-headless; see docs/adr/003.
+$(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)
+	$(INSTALL) --no-deps -r requirements.txt
+	$(INSTALL) --no-deps -e .
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt pyproject.toml | $(VENV)
+	$(INSTALL) --no-deps -r requirements-dev.txt
+	$(INSTALL) --no-deps -e .
+	touch $@ $(VENV)/.installed
+
+ifdef UV
+INSTALL := uv pip install -q --python $(BIN)/python
+$(VENV):
+	uv venv -q --python $(PYTHON) $(VENV)
+else
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check
+$(VENV):
+	$(PYTHON) -m venv $(VENV)
+endif
+
+# Pins anew from pyproject.toml (needs uv).
+lock:
+	uv pip compile -q --universal --python-version 3.11 pyproject.toml --all-extras -o requirements.txt
+	uv pip compile -q --universal --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

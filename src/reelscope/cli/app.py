@@ -1,0 +1,138 @@
+"""`python main.py`: the main job, and the commands beside it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from reelscope.errors import ReelscopeError, UsageError
+
+EXIT_NOTHING_SUCCEEDED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="reelscope",
+    help="Turn short videos into facts: what is said, shown, written and played.",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[
+    Path | None, typer.Option("--config", help="YAML file. Default: config/config.yml.")
+]
+BatchId = Annotated[
+    str | None,
+    typer.Option(
+        "--batch-id",
+        help="Name of the results folder. Default: the input's name, so the same call resumes.",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on where an earlier run ended. Always done; the flag is kept for habit.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything, say what would run, write nothing.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Videos that share a model's forward pass.")
+]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", help="Videos analysed side by side.")
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit-per-creator", help="At most so many videos of each creator.")
+]
+Only = Annotated[
+    str, typer.Option("--only", help="Run only these stages and what they need: STAGE,...")
+]
+Skip = Annotated[str, typer.Option("--skip", help="Leave these stages out: STAGE,...")]
+
+
+@app.callback(invoke_without_command=True)
+def main_job(
+    context: typer.Context,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", help="Creators, one per line, column `username`. Default: data/creators.csv."
+        ),
+    ] = None,
+    config: Config = None,
+    batch_id: BatchId = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    batch_size: BatchSize = None,
+    concurrency: Concurrency = None,
+    limit_per_creator: Limit = None,
+    source: Annotated[
+        Literal["auto", "tiktok", "folder"],
+        typer.Option(
+            "--source", help="Where videos come from. folder: data/tiktok_videos/<username>/."
+        ),
+    ] = "auto",
+    only: Only = "",
+    skip: Skip = "",
+) -> None:
+    """Analyse the videos of every creator in a CSV."""
+    if context.invoked_subcommand is not None:
+        return
+    from reelscope.cli import run
+
+    call = run.Call(
+        config, batch_id, dry_run, batch_size, concurrency, limit_per_creator, only, skip
+    )
+    raise typer.Exit(run.creators(csv or Path("data/creators.csv"), call, source=source))
+
+
+@app.command()
+def analyze(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Video files and folders.", show_default=False)
+    ],
+    config: Config = None,
+    batch_id: BatchId = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    batch_size: BatchSize = None,
+    concurrency: Concurrency = None,
+    limit_per_creator: Limit = None,
+    only: Only = "",
+    skip: Skip = "",
+) -> None:
+    """Analyse video files and folders, without a CSV."""
+    from reelscope.cli import run
+
+    call = run.Call(
+        config, batch_id, dry_run, batch_size, concurrency, limit_per_creator, only, skip
+    )
+    raise typer.Exit(run.files(paths, call))
+
+
+@app.command()
+def doctor(config: Config = None) -> None:
+    """Say what this machine has and lacks, with a remedy for each."""
+    from reelscope.cli import doctor as checks
+
+    raise typer.Exit(checks.report(config))
+
+
+def main() -> None:
+    """Run the command line; every expected error ends as one message on stderr."""
+    try:
+        app()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except ReelscopeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_NOTHING_SUCCEEDED)

@@ -1,0 +1,176 @@
+"""`python main.py doctor`: what this machine has and lacks, with a remedy for each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich import box
+from rich.table import Table
+
+from reelscope import settings as settings_module
+from reelscope.cli.terminal import console, printable
+from reelscope.errors import ConfigError, EngineUnavailable
+from reelscope.settings import Settings
+
+LOW_DISK_GB = 5.0
+NEEDED_DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "aac", "mp3", "opus", "vorbis")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    `missing` means that something does not work without it; `optional` that a later
+    stage or another speed would need it.
+    """
+
+    what: str
+    state: Literal["ok", "optional", "missing"]
+    found: str
+    remedy: str = ""
+
+
+def report(config: Path | None) -> int:
+    """Print every check. Returns 1 if something needed is missing, else 0."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("", "what", "found", "remedy"):
+        table.add_column(column)
+    missing = 0
+    for check in checks(config):
+        missing += check.state == "missing"
+        table.add_row(check.state, check.what, printable(check.found), check.remedy)
+    console.print(table)
+    console.print(f"{missing} missing" if missing else "everything that is needed is here")
+    return 1 if missing else 0
+
+
+def checks(config: Path | None) -> Iterator[Check]:
+    """Everything that is looked at, in order."""
+    yield _python()
+    yield from _packages()
+    yield _decoders()
+    settings = Settings()
+    try:
+        settings = settings_module.load(config)
+        yield Check("config", "ok", str(config or settings_module.DEFAULT_CONFIG))
+    except ConfigError as error:
+        yield Check("config", "missing", str(error), "correct the named keys")
+    yield from _engines(settings)
+    yield _gpu()
+    yield _token("TikTok ms_token", settings.tiktok.ms_token, "TIKTOK_MS_TOKEN", "the crawl")
+    yield _token("OpenAI key", settings.openai.api_key, "OPENAI_API_KEY", "the description")
+    for folder in (settings.paths.data, settings.paths.models, settings.paths.logs):
+        yield _folder(folder)
+    yield _disk(settings.paths.data)
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    found += f", {os.cpu_count()} cores"
+    if sys.version_info >= (3, 11):
+        return Check("Python", "ok", found)
+    return Check("Python", "missing", found, "install Python 3.11 or newer")
+
+
+def _packages() -> Iterator[Check]:
+    """The package's own list of requirements, each looked up."""
+    remedy = "make run, or pip install --no-deps -r requirements.txt"
+    try:
+        required = importlib.metadata.requires("reelscope") or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Check("packages", "missing", "reelscope itself is not installed", remedy)
+        return
+    found = []
+    for requirement in required:
+        name = re.split(r"[<>=!~;\[ ]", requirement, maxsplit=1)[0]
+        optional = "extra ==" in requirement
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            state: Literal["optional", "missing"] = "optional" if optional else "missing"
+            yield Check(f"package {name}", state, "not installed", remedy)
+    yield Check("packages", "ok", ", ".join(found))
+
+
+def _decoders() -> Check:
+    import av
+
+    absent = [name for name in NEEDED_DECODERS if not _has_decoder(av.codec.Codec, name)]
+    versions = av.library_versions
+    found = "FFmpeg libraries " + ".".join(str(n) for n in versions["libavcodec"])
+    if absent:
+        return Check("decoders", "missing", f"{found}; no {', '.join(absent)}", "reinstall av")
+    return Check("decoders", "ok", found + ": " + ", ".join(NEEDED_DECODERS))
+
+
+def _has_decoder(codec: Callable[..., object], name: str) -> bool:
+    try:
+        codec(name, "r")
+    except ValueError:  # PyAV's UnknownCodecError
+        return False
+    return True
+
+
+def _engines(settings: Settings) -> Iterator[Check]:
+    """Every engine is really opened."""
+    from reelscope.pipeline.graph import build_graph
+
+    opened = []
+    for stage in build_graph(settings):
+        try:
+            stage.open()
+        except EngineUnavailable as error:
+            yield Check(f"engine of {stage.name}", "missing", error.reason, error.remedy)
+        else:
+            stage.close()
+            opened.append(f"{stage.name}: {stage.engine}")
+    yield Check("engines and weights", "ok", "; ".join(opened))
+
+
+def _gpu() -> Check:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Check("GPU", "optional", "no NVIDIA driver", "not needed by this version's stages")
+    query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        output = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("GPU", "optional", f"nvidia-smi: {error}", "check the NVIDIA driver")
+    return Check("GPU", "ok", output.stdout.strip() or "none")
+
+
+def _token(what: str, value: object, name: str, purpose: str) -> Check:
+    if value:
+        return Check(what, "ok", "set")
+    return Check(what, "optional", "not set", f"{purpose} will need it: export {name}=...")
+
+
+def _folder(folder: Path) -> Check:
+    """Whether it can be written, without writing."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if os.access(place, os.W_OK) and place.is_dir():
+        return Check(f"folder {folder}", "ok", "can be written")
+    return Check(f"folder {folder}", "missing", f"{place} cannot be written", "change paths.*")
+
+
+def _disk(folder: Path) -> Check:
+    place = folder.resolve()
+    while not place.exists():
+        place = place.parent
+    free_gb = shutil.disk_usage(place).free / 1e9
+    found = f"{free_gb:.1f} GB free for {folder}"
+    if free_gb < LOW_DISK_GB:
+        return Check("disk", "missing", found, f"free at least {LOW_DISK_GB:g} GB")
+    return Check("disk", "ok", found)

@@ -1,0 +1,118 @@
+"""How far the run is: a live bar on a terminal, plain lines elsewhere, both on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from reelscope.cli.terminal import printable, progress_console
+from reelscope.records import StageRecord, VideoRecord, VideoSource
+
+LINE_EVERY_S = 10.0
+
+
+class Counter:
+    """Counts ends for a progress display."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.ended = 0
+        self.failures = 0
+        self.now = ""
+        self.started = time.monotonic()
+
+    def stage_ended(self, source: VideoSource, name: str, record: StageRecord) -> None:
+        """A stage was run."""
+        self.failures += record.status == "failed"
+        self.now = printable(f"{source.creator}/{source.video_id} {name}")
+        self.show()
+
+    def video_ended(self, record: VideoRecord, reused: frozenset[str]) -> None:  # noqa: ARG002
+        """A video is done."""
+        self.ended += 1
+        self.show()
+
+    def trouble(self, source: VideoSource, message: str) -> None:
+        """Something went wrong outside the stages."""
+        self.failures += 1
+        self.now = printable(f"{source.creator}/{source.video_id}: {message}")
+        self.show()
+
+    def show(self) -> None:
+        """Bring the display up to date."""
+
+    def rate(self) -> str:
+        """Videos a minute so far."""
+        elapsed_s = time.monotonic() - self.started
+        return f"{60 * self.ended / elapsed_s:.1f} videos/min" if elapsed_s > 0 else ""
+
+
+class Bar(Counter):
+    """A live bar."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        super().__init__(total)
+        self._progress = progress
+        self._task = progress.add_task("videos", total=total, rate="", failures=0, now="")
+
+    def show(self) -> None:
+        """Move the bar."""
+        self._progress.update(
+            self._task,
+            completed=self.ended,
+            rate=self.rate(),
+            failures=self.failures,
+            now=self.now,
+        )
+
+
+class Lines(Counter):
+    """A line every ten seconds, and one at the end."""
+
+    def __init__(self, total: int, console: Console) -> None:
+        super().__init__(total)
+        self._console = console
+        self._next = self.started + LINE_EVERY_S
+
+    def show(self) -> None:
+        """Print a line if it is time."""
+        now = time.monotonic()
+        if now < self._next and self.ended < self.total:
+            return
+        self._next = now + LINE_EVERY_S
+        left_s = (now - self.started) / self.ended * (self.total - self.ended) if self.ended else 0
+        left = f", about {left_s:.0f} s left" if 0 < self.ended < self.total else ""
+        self._console.print(
+            f"{self.ended}/{self.total} videos, {self.rate()}, {self.failures} failures{left}"
+        )
+
+
+@contextmanager
+def open_progress(total: int) -> Iterator[Counter]:
+    """The display that fits stderr."""
+    if not progress_console.is_terminal:
+        yield Lines(total, progress_console)
+        return
+    columns = (
+        TextColumn("videos"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failures]} failures"),
+        TextColumn("{task.fields[now]}", style="dim"),
+    )
+    with Progress(*columns, console=progress_console, transient=True) as progress:
+        yield Bar(total, progress)

@@ -1,0 +1,201 @@
+"""The main job and `analyze`: check the call, run it, show what came of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from reelscope import settings as settings_module
+from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
+from reelscope.cli.plan import show_plan
+from reelscope.cli.progress import open_progress
+from reelscope.cli.terminal import console, printable
+from reelscope.cli.totals import show_totals
+from reelscope.crawl.creators import read_creators
+from reelscope.crawl.folder import file_videos, folder_videos, with_frames_ids
+from reelscope.crawl.names import safe_name
+from reelscope.errors import UsageError
+from reelscope.pipeline.batch import Batch, BatchRun, Folders
+from reelscope.pipeline.graph import build_graph
+from reelscope.pipeline.summary import Problem, Summary
+from reelscope.records import VideoSource
+from reelscope.settings import Settings
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Call:
+    """The flags that the main job and `analyze` share."""
+
+    config: Path | None
+    batch_id: str | None
+    dry_run: bool
+    batch_size: int | None
+    concurrency: int | None
+    limit_per_creator: int | None
+    only: str
+    skip: str
+
+    def settings(self) -> Settings:
+        """Config, environment and these flags, checked."""
+        return settings_module.load(
+            self.config,
+            flags={
+                "processing.batch_size": self.batch_size,
+                "processing.concurrency": self.concurrency,
+                "processing.limit_per_creator": self.limit_per_creator,
+            },
+        )
+
+
+def creators(csv: Path, call: Call, *, source: str) -> int:
+    """`python main.py --csv`: every creator's videos. Returns the exit code."""
+    if source == "tiktok":
+        raise UsageError(
+            "this version fetches nothing from TikTok; put videos under "
+            "data/tiktok_videos/<username>/ and use --source folder"
+        )
+    settings = call.settings()
+    listed = read_creators(csv)
+    problems = [Problem(where=f"{csv}, line {p.line}", message=p.message) for p in listed.problems]
+    root = Folders(settings.paths).videos
+    sources: list[VideoSource] = []
+    for creator in listed.creators:
+        videos = folder_videos(root, creator.username)
+        if not videos:
+            problems.append(
+                Problem(where=creator.username, message=f"no videos in {root / creator.username}")
+            )
+        sources += videos
+    return _go(call, settings, sources, default_id=csv.stem, problems=problems)
+
+
+def files(paths: Sequence[Path], call: Call) -> int:
+    """`python main.py analyze`: these files and folders. Returns the exit code."""
+    settings = call.settings()
+    sources = file_videos(paths)
+    return _go(call, settings, sources, default_id=paths[0].resolve().stem, problems=[])
+
+
+def _go(
+    call: Call,
+    settings: Settings,
+    sources: list[VideoSource],
+    *,
+    default_id: str,
+    problems: list[Problem],
+) -> int:
+    graph = build_graph(settings)
+    limit = settings.processing.limit_per_creator
+    folders = Folders(settings.paths)
+    batch = Batch(
+        batch_id=_batch_id(call.batch_id, default_id),
+        sources=with_frames_ids(_limited(sources, limit), folders.records),
+        graph=graph,
+        selected=graph.select(only=_names(call.only), skip=_names(call.skip)),
+        settings=settings,
+        problems=problems,
+    )
+    if call.dry_run:
+        show_plan(batch)
+        return 0
+    if not batch.sources:
+        for problem in problems:
+            console.print(f"{printable(problem.where)}: {printable(problem.message)}")
+        raise UsageError("there is no video to analyse")
+    with _log_file(settings):
+        return _execute(batch)
+
+
+def _execute(batch: Batch) -> int:
+    with open_progress(len(batch.sources)) as progress:
+        run = BatchRun(batch, [progress])
+        with _interrupts(run.stop):
+            summary = run.run()
+    show_totals(summary, batch)
+    return _exit_code(summary)
+
+
+def _exit_code(summary: Summary) -> int:
+    if summary.stopped == INTERRUPTED:
+        return EXIT_INTERRUPTED
+    if summary.stopped or summary.nothing_succeeded:
+        return EXIT_NOTHING_SUCCEEDED
+    return 0
+
+
+@contextmanager
+def _interrupts(stop: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C once: finish what is running and save. Twice: leave now."""
+    asked = False
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(EXIT_INTERRUPTED)
+        asked = True
+        stop(INTERRUPTED)
+        print("\nfinishing what is running; press Ctrl-C again to leave now", file=sys.stderr)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _batch_id(asked: str | None, default: str) -> str:
+    """A folder name; what was asked for is refused rather than changed."""
+    if asked is None:
+        return safe_name(default)
+    if safe_name(asked) != asked:
+        raise UsageError(f"--batch-id {asked!r} cannot be a folder name; try {safe_name(asked)!r}")
+    return asked
+
+
+def _limited(sources: Sequence[VideoSource], limit: int | None) -> list[VideoSource]:
+    seen: dict[str, int] = {}
+    kept = []
+    for source in sources:
+        seen[source.creator] = seen.get(source.creator, 0) + 1
+        if limit is None or seen[source.creator] <= limit:
+            kept.append(source)
+    return kept
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+class _OneLine(logging.Formatter):
+    """Control characters from file names and captions cannot forge log lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (stdlib's name)
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+@contextmanager
+def _log_file(settings: Settings) -> Iterator[None]:
+    """Everything the package logs goes to `logs/processing_logs.txt`."""
+    settings.paths.logs.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(settings.paths.logs / "processing_logs.txt", encoding="utf-8")
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("reelscope")
+    logger.addHandler(handler)
+    logger.setLevel(settings.logging.level)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,114 @@
+"""Which stages run, in what order, with which engine: the one place that wires them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from reelscope.errors import UsageError
+from reelscope.pipeline.stage import Stage
+from reelscope.settings import Settings
+
+
+class Graph:
+    """Stages in an order in which each stands after all that it waits for."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        by_name = {stage.name: stage for stage in stages}
+        if len(by_name) != len(stages):
+            raise ValueError("two stages have the same name")
+        waits = {s.name: {n for n in waits_for(s) if n in by_name} for s in stages}
+        try:
+            order = _stable_order(waits, list(by_name))
+        except CycleError as error:
+            raise ValueError(f"stages wait for one another in a circle: {error.args[1]}") from None
+        self.stages: tuple[Stage, ...] = tuple(by_name[name] for name in order)
+        self.names: tuple[str, ...] = tuple(order)
+        self._by_name = by_name
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self.stages)
+
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __getitem__(self, name: str) -> Stage:
+        return self._by_name[name]
+
+    def select(self, *, only: Collection[str] = (), skip: Collection[str] = ()) -> frozenset[str]:
+        """The names of the stages that a call asks for.
+
+        Args:
+            only: these, and what they need; empty means all.
+            skip: not these; what needs them is skipped with that cause, unless an
+                earlier run left a value that still holds.
+
+        Raises:
+            UsageError: a name that is no stage, or nothing is left.
+        """
+        for name in (*only, *skip):
+            if name not in self:
+                raise UsageError(f"no stage is called {name!r}; there are: {', '.join(self.names)}")
+        wanted = set(only) or set(self.names)
+        for stage in reversed(self.stages):
+            if stage.name in wanted:
+                wanted.update(name for name in stage.needs if name in self)
+        wanted -= set(skip)
+        if not wanted:
+            raise UsageError("--only and --skip leave no stage to run")
+        return frozenset(wanted)
+
+
+def waits_for(stage: Stage) -> tuple[str, ...]:
+    """Every stage whose end this one waits for."""
+    return stage.needs + stage.uses
+
+
+def _stable_order(waits: dict[str, set[str]], listed: list[str]) -> list[str]:
+    """Topological, and otherwise as listed, so that runs and tables look alike."""
+    sorter = TopologicalSorter(waits)
+    sorter.prepare()
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=listed.index)
+        order += ready
+        sorter.done(*ready)
+    return order
+
+
+def build_graph(settings: Settings) -> Graph:
+    """All stages of this version with their engines; nothing heavy is loaded yet."""
+    from reelscope.audio.events import EventsStage
+    from reelscope.audio.speech_rate import SpeechRateStage
+    from reelscope.audio.voice import VoiceStage
+    from reelscope.engines.rapidocr import RapidOcrReader
+    from reelscope.engines.silero import SileroDetector
+    from reelscope.media.probe import ProbeStage
+    from reelscope.pipeline.platform import PlatformStage
+    from reelscope.vision.choose import ChooseStage
+    from reelscope.vision.keyframes import KeyframesStage
+    from reelscope.vision.quality import QualityStage
+    from reelscope.vision.shots import ShotsStage
+    from reelscope.vision.similarity import SimilarityStage
+    from reelscope.vision.stills import StillsStage
+    from reelscope.vision.text import TextStage
+
+    return Graph(
+        [
+            PlatformStage(),
+            ProbeStage(settings.media),
+            VoiceStage(settings.voice, SileroDetector()),
+            EventsStage(settings.events),
+            SpeechRateStage(settings.speech_rate),
+            KeyframesStage(settings.keyframes, media=settings.media),
+            QualityStage(settings.quality),
+            SimilarityStage(settings.similarity),
+            StillsStage(settings.stills),
+            ShotsStage(settings.shots),
+            TextStage(settings.text, RapidOcrReader()),
+            ChooseStage(settings.choose),
+        ]
+    )

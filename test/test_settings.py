@@ -1,0 +1,109 @@
+"""Settings: the file, the environment, the flags, and what wrong ones are told."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reelscope.errors import ConfigError
+from reelscope.settings import FAMILIAR_NAMES, Section, Settings, load
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_committed_config_holds_every_default(repository: Path) -> None:
+    committed = (repository / "config" / "config.yml").read_text(encoding="utf-8")
+    made = runpy.run_path(str(repository / "scripts" / "make_config.py"))["render"]()
+    assert committed == made, "run scripts/make_config.py"
+    assert Settings.model_validate(yaml.safe_load(committed)) == Settings()
+
+
+def test_every_key_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert isinstance(field.default, Section)
+        for key, setting in type(field.default).model_fields.items():
+            assert setting.description, f"{name}.{key}"
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    config = write(tmp_path / "c.yml", "processing: {batch_size: 3, concurrency: 3}\n")
+    environ = {"BATCH_SIZE": "4", "REELSCOPE_PROCESSING__CONCURRENCY": "5"}
+    flags = {"processing.concurrency": 6, "processing.limit_per_creator": None}
+    assert load(config, environ={}).processing.batch_size == 3
+    assert load(config, environ=environ).processing.batch_size == 4
+    assert load(config, environ=environ).processing.concurrency == 5
+    assert load(config, environ=environ, flags=flags).processing.concurrency == 6
+
+
+@pytest.mark.parametrize("name", FAMILIAR_NAMES)
+def test_familiar_names_reach_their_key(name: str, tmp_path: Path) -> None:
+    value = {"LOG_LEVEL": "DEBUG", "SAMPLE_RATE": "22050"}.get(name, "17")
+    loaded = load(write(tmp_path / "c.yml", ""), environ={name: value})
+    assert loaded != Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("proccessing: {batch_size: 3}", ["c.yml", "proccessing", "did you mean processing"]),
+        ("media: {sample_fsp: 2}", ["c.yml", "media.sample_fsp = 2", "did you mean sample_fps"]),
+        ("media: {sample_fps: fast}", ["media.sample_fps = 'fast'", "number", "Default: 1.0"]),
+        ("media: {sample_fps: 99}", ["media.sample_fps = 99", "less than or equal to 30"]),
+        ("media: {integrity: some}", ["'reference' or 'full'"]),
+        ("media: 3", ["media = 3"]),
+        ("- a\n- b", ["expected sections", "list"]),
+        ("media: {a: [}", ["c.yml, line 1"]),
+    ],
+)
+def test_wrong_configs_are_told_file_key_value_and_what_is_allowed(
+    text: str, expected: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(write(tmp_path / "c.yml", text), environ={})
+    for part in expected:
+        assert part in str(error.value)
+
+
+def test_all_wrong_keys_come_in_one_message(tmp_path: Path) -> None:
+    config = write(tmp_path / "c.yml", "media: {short_side: 1}\nchoose: {max_frames: 0}\n")
+    with pytest.raises(ConfigError) as error:
+        load(config, environ={"REELSCOPE_TEXT__MAX_SIDE": "x"})
+    assert "media.short_side" in str(error.value)
+    assert "choose.max_frames" in str(error.value)
+    assert "environment REELSCOPE_TEXT__MAX_SIDE" in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such config file"):
+        load(tmp_path / "none.yml", environ={})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openai: {api_key: [sk-secret]}",
+        "openai: {apikey: sk-secret}",
+        "openai: sk-secret",
+        "opnai: {api_key: sk-secret}",
+        "tiktok: {ms_tokn: sk-secret}",
+    ],
+)
+def test_secrets_never_stand_in_messages(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(write(tmp_path / "c.yml", text), environ={})
+    assert "sk-secret" not in str(error.value)
+
+
+def test_secrets_never_stand_in_saved_settings(tmp_path: Path) -> None:
+    environ = {"OPENAI_API_KEY": "sk-secret", "TIKTOK_MS_TOKEN": "tok-secret"}
+    loaded = load(write(tmp_path / "c.yml", ""), environ=environ)
+    assert loaded.openai.api_key
+    assert loaded.openai.api_key.get_secret_value() == "sk-secret"
+    for shown in (repr(loaded), str(loaded.public()), loaded.model_dump_json()):
+        assert "secret" not in shown
