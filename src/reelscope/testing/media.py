@@ -4,8 +4,8 @@
     truth.cuts_s            # (2.0,)
     truth.texts[0].box      # where "FIRST" is written
 
-One call writes one file: moving pictures (`pictures.py`), sound (`sounds.py`) and the
-habits of real files: rotation, variable frame rate, late sound, long GOPs, 10 bits.
+One call writes one file: moving pictures (`pictures.py`), sound (`speech.py`, `sounds.py`)
+and the habits of real files: rotation, variable frame rate, late sound, long GOPs, 10 bits.
 The same call writes the same bytes with the same versions of PyAV, OpenCV and numpy.
 """
 
@@ -35,21 +35,13 @@ from reelscope.testing.pictures import (
     Size,
     caption_box,
 )
-from reelscope.testing.sounds import (
-    Samples,
-    Span,
-    SpeechTruth,
-    mix,
-    noise,
-    sequence,
-    silence,
-    tone,
-)
+from reelscope.testing.sounds import Samples, mix, music_like, noise, sequence, silence, tone
+from reelscope.testing.speech import Span, SpeechTruth, speech_like
 
 __all__ = [
     "RGB", "Box", "Caption", "Colour", "Painter", "Samples", "Scene", "Size", "Sound",
-    "Span", "SpeechTruth", "Truth", "Words", "frame_times", "mix", "noise", "pictures",
-    "sequence", "silence", "tone", "write_sound", "write_video",
+    "Span", "SpeechTruth", "Truth", "Words", "frame_times", "mix", "music_like", "noise",
+    "pictures", "sequence", "silence", "speech_like", "tone", "write_sound", "write_video",
 ]  # fmt: skip
 
 VFR_TICK_HZ = 90_000
