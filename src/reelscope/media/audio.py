@@ -1,0 +1,251 @@
+"""The sound of a video: any rate, one or two channels or its own, in blocks or whole."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+
+from reelscope.errors import UnreadableMedia
+from reelscope.media.container import (
+    Faults,
+    MediaInfo,
+    Track,
+    decode,
+    drain,
+    open_media,
+    read_packets,
+)
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+"""(n, channels) float32, full scale is -1 to 1."""
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 768_000
+MOST_CHANNELS = 64
+TIME_TOLERANCE_S = 0.1
+"""Timestamps are trusted against the count of samples beyond this difference."""
+
+_HALF = 0.5**0.5
+_DOWNMIX = {
+    "FL": (1.0, 0.0), "FR": (0.0, 1.0), "FC": (_HALF, _HALF), "BL": (_HALF, 0.0),
+    "BR": (0.0, _HALF), "SL": (_HALF, 0.0), "SR": (0.0, _HALF), "LFE": (0.0, 0.0),
+}  # fmt: skip
+"""Left and right share of each speaker (ITU-R BS.775-3, annex 4)."""
+
+
+@dataclass
+class SoundCheck:
+    """How a pass over the sound ended."""
+
+    bad: int = 0
+    first_error: str | None = None
+    until_s: float | None = None
+
+
+class Audio:
+    """The sound of a clip. Decoded once if it fits into `cache_bytes`, else by each reader."""
+
+    def __init__(
+        self, info: MediaInfo, *, cache_bytes: int, check_time: Callable[[], None]
+    ) -> None:
+        self._info = info
+        self._track = cast("Track", info.audio)
+        self._cache_bytes = cache_bytes
+        self._check_time = check_time
+        self._cache: list[Samples] | None = None
+        self._check: SoundCheck | None = None
+        self._layout: list[str] = []
+        self._lock = threading.Lock()
+        self.rate_hz = info.audio_rate_hz or 0
+        self.channels = info.audio_channels or 0
+        if not LOWEST_RATE_HZ <= self.rate_hz <= HIGHEST_RATE_HZ:
+            raise UnreadableMedia(
+                f"{info.path.name}: the sound states a sample rate of {self.rate_hz} Hz"
+            )
+        if not 1 <= self.channels <= MOST_CHANNELS:
+            raise UnreadableMedia(f"{info.path.name}: the sound states {self.channels} channels")
+
+    @property
+    def duration_s(self) -> float:
+        """Where the sound ends, seconds from the start of the video."""
+        return max(self._track.end_s, 0.0) if len(self._track.order) else 0.0
+
+    def samples(self, rate_hz: int, channels: int = 1) -> npt.NDArray[np.float32]:
+        """All of it: float32 (n,) for one channel, else (n, channels)."""
+        blocks = list(self.blocks(rate_hz, channels))
+        whole = np.concatenate(blocks) if blocks else np.zeros((0, channels), np.float32)
+        return whole[:, 0] if channels == 1 else whole
+
+    def blocks(self, rate_hz: int, channels: int = 1, block_s: float = 30.0) -> Iterator[Samples]:
+        """The sound in pieces of `block_s` seconds (the last is shorter).
+
+        It starts at time 0 of the video: sound that begins later is led by silence.
+
+        Args:
+            rate_hz: of the result; resampled by soxr at high quality.
+            channels: 1 (mean of left and right), 2, or the number that the file has.
+            block_s: length of a piece, seconds.
+
+        Yields:
+            float32 (n, channels).
+        """
+        if channels not in (1, 2, self.channels):
+            raise ValueError(f"{channels} channels of a sound that has {self.channels}")
+        size = max(round(block_s * rate_hz), 1)
+        mixed = (self._mixed(block, channels) for block in self._native())
+        return _rebatched(_resampled(mixed, self.rate_hz, rate_hz, channels), size)
+
+    def check(self) -> SoundCheck:
+        """Whether the sound decodes to its end; reads it if nobody has yet."""
+        if self._check is None:
+            for _ in self._native():
+                pass
+        return cast("SoundCheck", self._check)
+
+    # ------------------------------------------------------------------------- decoding
+
+    def _native(self) -> Iterator[Samples]:
+        """Blocks at the file's own rate and channels, from time 0."""
+        with self._lock:
+            first = self._check is None
+            if first:
+                self._fill()
+        if self._cache is not None:
+            yield from self._cache
+        else:
+            yield from self._decoded(SoundCheck())
+
+    def _fill(self) -> None:
+        """Decode to the end once: the check is complete, and short sound stays here."""
+        check, kept, size = SoundCheck(), [], 0
+        for block in self._decoded(check):
+            size += block.nbytes
+            if size <= self._cache_bytes:
+                kept.append(block)
+            else:
+                kept = []
+        self._cache = kept if size <= self._cache_bytes else None
+        self._check = check
+
+    def _decoded(self, check: SoundCheck) -> Iterator[Samples]:
+        faults = Faults()
+        written = 0
+        limit = round((self.duration_s + 1.0) * self.rate_hz)
+        for time_s, block in self._frames(faults):
+            due = written if time_s is None else round(time_s * self.rate_hz)
+            late = due - written
+            early = -late if written == 0 and late < 0 else 0
+            if late > (TIME_TOLERANCE_S * self.rate_hz if written else 0) and due <= limit:
+                yield from _silence(late, self.channels, self.rate_hz)
+                written = due
+            written += len(block[early:])
+            yield block[early:]
+        check.bad, check.first_error = faults.count, faults.first
+        check.until_s = written / self.rate_hz if written else None
+
+    def _frames(self, faults: Faults) -> Iterator[tuple[float | None, Samples]]:
+        """Decoded pieces with their time in the video, if they state one."""
+        with open_media(self._info.path) as container:
+            stream = cast("AudioStream", container.streams[self._track.index])
+            context = stream.codec_context
+            context.thread_type = "NONE"
+            self._layout = [channel.name for channel in context.layout.channels]
+            converter = _Converter(context.layout.name, self.rate_hz, self.channels)
+            try:
+                for packet in read_packets(
+                    container, [stream], faults=faults, check_time=self._check_time
+                ):
+                    for frame in decode(context, packet, faults):
+                        time_s = self._time(cast("AudioFrame", frame))
+                        yield time_s, converter.samples(cast("AudioFrame", frame))
+                for frame in decode(context, None, faults):
+                    yield None, converter.samples(cast("AudioFrame", frame))
+            finally:
+                drain(context)
+
+    def _time(self, frame: AudioFrame) -> float | None:
+        if frame.pts is None or not frame.time_base or not len(self._track.order):
+            return None
+        return float(frame.pts * frame.time_base) - self._track.start_s
+
+    def _mixed(self, block: Samples, channels: int) -> Samples:
+        if channels == self.channels:
+            return block
+        if self.channels == 1:
+            return np.repeat(block, channels, axis=1)
+        stereo = block if self.channels == 2 else block @ downmix(self._layout)
+        return stereo if channels == 2 else stereo.mean(axis=1, keepdims=True, dtype=np.float32)
+
+
+class _Converter:
+    """Decoded frames as float32 (n, channels); rebuilt when the stream changes its kind."""
+
+    def __init__(self, layout: str, rate_hz: int, channels: int) -> None:
+        self.layout, self.rate_hz, self.channels = layout, rate_hz, channels
+        self.kind: tuple[str, str, int] | None = None
+        self.resampler: AudioResampler | None = None
+
+    def samples(self, frame: AudioFrame) -> Samples:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self.kind:
+            self.kind = kind
+            plain = kind == ("fltp", self.layout, self.rate_hz)
+            self.resampler = (
+                None
+                if plain
+                else AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz)
+            )
+        if self.resampler is None:
+            return np.ascontiguousarray(frame.to_ndarray().T)
+        pieces = [out.to_ndarray().T for out in self.resampler.resample(frame)]
+        if not pieces:
+            return np.zeros((0, self.channels), np.float32)
+        return np.ascontiguousarray(np.concatenate(pieces))
+
+
+def downmix(layout: list[str]) -> npt.NDArray[np.float32]:
+    """(channels, 2) weights to stereo that cannot clip; unknown speakers go to both sides."""
+    weights = np.array([_DOWNMIX.get(name, (_HALF, _HALF)) for name in layout], np.float32)
+    return weights / max(float(weights.sum(axis=0).max()), 1.0)
+
+
+def _silence(count: int, channels: int, rate_hz: int) -> Iterator[Samples]:
+    piece = rate_hz * 10
+    for start in range(0, count, piece):
+        yield np.zeros((min(piece, count - start), channels), np.float32)
+
+
+def _resampled(
+    blocks: Iterable[Samples], source_hz: int, target_hz: int, channels: int
+) -> Iterator[Samples]:
+    if source_hz == target_hz:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(source_hz, target_hz, channels, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+
+
+def _rebatched(blocks: Iterable[Samples], size: int) -> Iterator[Samples]:
+    held: list[Samples] = []
+    count = 0
+    for block in blocks:
+        held.append(block)
+        count += len(block)
+        if count >= size:
+            whole = np.concatenate(held)
+            full = count - count % size
+            for start in range(0, full, size):
+                yield whole[start : start + size]
+            held, count = [whole[full:]], count - full
+    if count:
+        yield np.concatenate(held)

@@ -1,0 +1,217 @@
+"""A video in flight: views of its media that are decoded once and shared by the stages."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from reelscope.errors import StageTimeout, UnreadableMedia
+from reelscope.media.audio import Audio
+from reelscope.media.container import MediaInfo, read_info
+from reelscope.media.frames import RGB, Budget, Frame, Scan, full_frames, scan, stream_thumbnails
+from reelscope.media.sampling import Moments, choose_moments
+from reelscope.records import Skipped, Value, VideoRecord, VideoSource, Voice
+from reelscope.settings import Media
+
+V = TypeVar("V", bound=Value)
+
+_MB = 1_000_000
+
+
+class Clip:
+    """Views of one video's media. Released by `close`, never written to disk.
+
+    Args:
+        source: where the video is; it must have a path.
+        record: what is known of it so far; the runner assigns newer ones.
+        settings: of the media section.
+        frames_root: folder that holds the videos' frames folders.
+        threads: of the decoder.
+
+    Attributes:
+        deadline: `time.monotonic()` value after which `check_time` raises.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        record: VideoRecord,
+        settings: Media,
+        *,
+        frames_root: Path,
+        threads: int = 1,
+    ) -> None:
+        self.source = source
+        self.record = record
+        self.settings = settings
+        self.threads = max(threads, 1)
+        self.deadline: float | None = None
+        self._frames_root = frames_root
+        self._lock = threading.RLock()
+        self._scan: tuple[Moments, Scan] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything that was decoded."""
+        with self._lock:
+            self._scan = None
+            self.__dict__.pop("audio", None)
+
+    @cached_property
+    def path(self) -> Path:
+        """The file."""
+        if not self.source.path:
+            raise UnreadableMedia(f"{self.source.video_id} has no file on this machine")
+        return Path(self.source.path)
+
+    @property
+    def frames_dir(self) -> Path:
+        """Where this video's pictures go; made by who writes the first."""
+        return self._frames_root / self.source.frames_id
+
+    def value(self, kind: type[V]) -> V | None:
+        """What the stage of this value found, if it ended well."""
+        stage = self.record.stages.get(kind.stage)
+        found = stage.value if stage is not None and stage.status == "ok" else None
+        return found if isinstance(found, kind) else None
+
+    def check_time(self) -> None:
+        """Raise when the time limit of the running stage has passed.
+
+        Raises:
+            StageTimeout: the limit has passed.
+        """
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise StageTimeout("the time limit for one video has passed")
+
+    # ---------------------------------------------------------------------------- facts
+
+    @property
+    def info(self) -> MediaInfo:
+        """Header and packet facts.
+
+        Raises:
+            UnreadableMedia: no media file, or nothing in it that decodes.
+        """
+        with self._lock:
+            return self._info
+
+    @cached_property
+    def _info(self) -> MediaInfo:
+        return read_info(self.path, self.check_time)
+
+    def missing_video(self) -> Skipped | None:
+        """The outcome of a stage that needs pictures, if there are none."""
+        return None if self.info.has_video else Skipped("there is no video stream")
+
+    def missing_audio(self) -> Skipped | None:
+        """The outcome of a stage that needs sound, if there is none."""
+        return None if self.info.has_audio else Skipped("there is no audio stream")
+
+    # ---------------------------------------------------------------------------- sound
+
+    @cached_property
+    def audio(self) -> Audio:
+        """The sound.
+
+        Raises:
+            UnreadableMedia: there is none, or its header makes no sense.
+        """
+        if not self.info.has_audio:
+            raise UnreadableMedia(f"{self.path.name}: there is no audio stream")
+        share = self.settings.cache_mb * _MB // 4
+        return Audio(self.info, cache_bytes=share, check_time=self.check_time)
+
+    # -------------------------------------------------------------------------- pictures
+
+    @property
+    def frames(self) -> Sequence[Frame]:
+        """Key frames, sampled frames and highlights, in time order.
+
+        Raises:
+            UnreadableMedia: there is no video, or none of it decodes.
+        """
+        found = self.scan()
+        if not found.frames:
+            reason = found.first_error or "its decoder gives nothing"
+            raise UnreadableMedia(f"{self.path.name}: no picture could be decoded ({reason})")
+        return found.frames
+
+    def scan(self) -> Scan:
+        """The one pass over the pictures; again only if the highlights have changed."""
+        with self._lock:
+            moments = self._moments()
+            if self._scan is None or self._scan[0] != moments:
+                self._scan = None
+                self._scan = moments, self._scanned(moments)
+            return self._scan[1]
+
+    def thumbnails(self) -> Iterator[tuple[float, RGB]]:
+        """(time_s, tiny RGB image) of every decoded frame, in time order."""
+        found = self.scan()
+        if found.thumbnails is not None:
+            return iter(found.thumbnails)
+        return stream_thumbnails(
+            self.info,
+            self._moments(),
+            everything=self._everything,
+            threads=self.threads,
+            check_time=self.check_time,
+        )
+
+    def full(self, times_s: Sequence[float]) -> Iterator[tuple[float, RGB]]:
+        """(time_s, full-size upright RGB) of the frames shown at these times, in time order."""
+        found = self.scan()
+        video = self.info.video
+        assert video is not None  # noqa: S101 - scan() has raised otherwise
+        return full_frames(
+            self.info,
+            [video.at(time_s) for time_s in times_s],
+            kept=found.kept,
+            threads=self.threads,
+            check_time=self.check_time,
+        )
+
+    @property
+    def _everything(self) -> bool:
+        return self.settings.integrity == "full"
+
+    def _moments(self) -> Moments:
+        video = self.info.video
+        if video is None:
+            raise UnreadableMedia(f"{self.path.name}: there is no video stream")
+        voice = self.value(Voice)
+        middles = [(s.start_s + s.end_s) / 2 for s in voice.segments] if voice else []
+        return choose_moments(
+            video,
+            sample_fps=self.settings.sample_fps,
+            highlights_s=middles,
+            max_frames=self.settings.max_frames,
+        )
+
+    def _scanned(self, moments: Moments) -> Scan:
+        cache = self.settings.cache_mb * _MB
+        return scan(
+            self.info,
+            moments,
+            short_side=self.settings.short_side,
+            everything=self._everything,
+            threads=self.threads,
+            budget=Budget(thumbnails=cache // 4, full_frames=cache // 2),
+            check_time=self.check_time,
+        )
