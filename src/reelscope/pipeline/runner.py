@@ -15,11 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
-from reelscope.errors import OutputError, ReelscopeError, RunStopped
+from reelscope.errors import MediaError, OutputError, ReelscopeError, RunStopped
 from reelscope.media.clip import Clip
-from reelscope.media.identity import media_id
+from reelscope.media.fingerprint import media_id
 from reelscope.pipeline.attempt import Attempts
 from reelscope.pipeline.checkpoint import RecordStore
 from reelscope.pipeline.graph import Graph
@@ -191,10 +192,11 @@ class Runner:
     def _open_job(self, order: int, source: VideoSource) -> Job:
         record = self.store.load(source)
         try:
-            record = record.model_copy(update={"media": media_id(source, known=record.media)})
-        except (OSError, ReelscopeError) as error:
-            log.warning("%s: %s", source.path, error)
-            record = record.model_copy(update={"media": None})
+            media = media_id(Path(source.path), record.media) if source.path else None
+        except MediaError as error:
+            log.warning("%s", error)  # the probe will say so in the record
+            media = None
+        record = record.model_copy(update={"media": media})
         return Job(order, self.graph, self.selected, record, self.open_clip(record))
 
     def _settle(self, job: Job) -> None:
