@@ -38,6 +38,7 @@ Number: TypeAlias = Annotated[float, AfterValidator(_six)]
 Seconds: TypeAlias = Annotated[float, AfterValidator(_six)]
 Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_six)]
 Score10: TypeAlias = Annotated[float, Field(ge=1.0, le=10.0), AfterValidator(_six)]
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 Lane: TypeAlias = Literal["cpu", "gpu", "network"]
 
 
@@ -102,11 +103,11 @@ Outcome: TypeAlias = Ok[Value] | Skipped | Failed
 class Counts(Frozen):
     """Engagement as the platform states it, at the time it was asked."""
 
-    plays: int | None = None
-    likes: int | None = None
-    comments: int | None = None
-    shares: int | None = None
-    saves: int | None = None
+    plays: Count | None = None
+    likes: Count | None = None
+    comments: Count | None = None
+    shares: Count | None = None
+    saves: Count | None = None
     taken_at: datetime | None = None
 
 
