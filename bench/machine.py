@@ -17,8 +17,8 @@ def facts() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [x.partition(":")[2].strip() for x in info.read_text().splitlines() if "model name" in x]
-        cpu = names[0] if names else cpu
+        models = [line for line in info.read_text().splitlines() if "model name" in line]
+        cpu = models[0].partition(":")[2].strip() if models else cpu
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {
         "cpu": cpu,

@@ -37,20 +37,19 @@ def measure(videos: int, stages: int) -> tuple[float, float]:
         for number in range(videos):
             path = root / f"{number}.mp4"
             path.write_bytes(b"%d" % number)
-            sources.append(
-                VideoSource(creator="c", video_id=str(number), frames_id=str(number), path=str(path))
-            )
+            name = str(number)
+            sources.append(VideoSource(creator="c", video_id=name, frames_id=name, path=str(path)))
 
         def run() -> float:
-            chain = [Say(name, needs=tuple(names[max(0, i - 1) : i])) for i, name in enumerate(names)]
-            graph = Graph(chain)
+            needs = [tuple(names[max(0, i - 1) : i]) for i in range(stages)]
+            graph = Graph([Say(name, needs=n) for name, n in zip(names, needs, strict=True)])
             runner = Runner(
                 graph,
                 graph.select(),
                 Processing(),
                 store=RecordStore(root / "records"),
                 open_clip=lambda r: Clip(r.source, r, Media(), frames_root=root / "frames"),
-                finish=lambda record: None,
+                finish=lambda _: None,
             )
             start = time.perf_counter()
             runner.run(sources)

@@ -24,8 +24,7 @@ def render() -> str:
     familiar = {key: name for name, key in FAMILIAR_NAMES.items()}
     parts = [HEAD]
     for name, field in Settings.model_fields.items():
-        section = field.default
-        assert isinstance(section, Section)
+        section: Section = field.default
         parts.append(f"\n# {(type(section).__doc__ or '').splitlines()[0]}\n{name}:\n")
         for key, setting in type(section).model_fields.items():
             default = section.model_dump(mode="json")[key]

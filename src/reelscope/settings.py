@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -149,12 +149,20 @@ class Quality(Section):
         20.0, ge=0, le=255, description="Mean luma below which a frame may be black."
     )
     black_contrast: float = Field(
-        12.0, ge=0, le=255, description="... if its standard deviation is below this too."
+        6.0, ge=0, le=255, description="... if its standard deviation is below this too."
     )
     blur_share: Unit = Field(
-        0.15, description="Blurred: sharpness below this share of the video's upper quartile."
+        0.5, description="Blurred: sharpness below this share of the video's upper quartile,"
     )
-    blur_floor: float = Field(2.0, ge=0, description="... or below this variance of the Laplacian.")
+    blur_edge_share: Unit = Field(
+        0.016, description="... and edges wider than this share of the short side"
+    )
+    blur_edge_ratio: float = Field(
+        1.75, ge=1, le=100, description="... and than so many times those of its sharp frames."
+    )
+    blur_floor: float = Field(
+        2.0, ge=0, description="Less sharp than this is blurred too, if the video has better."
+    )
 
 
 class Similarity(Section):
@@ -282,17 +290,7 @@ def load(
     if path is not None:
         values = _read_yaml(path)
         origins[""] = str(path)
-    layers = [
-        (name, key, environ[name]) for name, key in FAMILIAR_NAMES.items() if environ.get(name)
-    ]
-    layers += [
-        (name, name.removeprefix(PREFIX).lower().replace("__", "."), text)
-        for name, text in sorted(environ.items())
-        if name.startswith(PREFIX)
-    ]
-    layers = [(f"environment {name}", key, _from_text(text)) for name, key, text in layers]
-    layers += [(f"flag for {k}", k, v) for k, v in (flags or {}).items() if v is not None]
-    for origin, key, value in layers:
+    for origin, key, value in (*_from_environ(environ), *_from_flags(flags or {})):
         _put(values, key, value)
         origins[key] = origin
     try:
@@ -320,6 +318,23 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected sections with keys, found a {type(data).__name__}")
     # A section whose keys are all commented out is the same as no section.
     return {str(key): value for key, value in data.items() if value is not None}
+
+
+def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    """(origin, key, value) of the familiar names, then of our own."""
+    for name, key in FAMILIAR_NAMES.items():
+        if environ.get(name):
+            yield f"environment {name}", key, _from_text(environ[name])
+    for name, text in sorted(environ.items()):
+        if name.startswith(PREFIX):
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            yield f"environment {name}", key, _from_text(text)
+
+
+def _from_flags(flags: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for key, value in flags.items():
+        if value is not None:
+            yield f"flag for {key}", key, value
 
 
 def _from_text(text: str) -> str | None:

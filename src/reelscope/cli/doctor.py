@@ -8,7 +8,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +76,7 @@ def checks(config: Path | None) -> Iterator[Check]:
 def _python() -> Check:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     found += f", {os.cpu_count()} cores"
-    if sys.version_info >= (3, 11):
+    if platform.python_version_tuple() >= ("3", "11"):
         return Check("Python", "ok", found)
     return Check("Python", "missing", found, "install Python 3.11 or newer")
 

@@ -65,15 +65,15 @@ def creators(csv: Path, call: Call, *, source: str) -> int:
         )
     settings = call.settings()
     listed = read_creators(csv)
-    problems = [Problem(where=f"{csv}, line {p.line}", message=p.message) for p in listed.problems]
+    remarks = sorted((*listed.notes, *listed.problems), key=lambda remark: remark.line)
+    problems = [Problem(where=f"{csv}, line {r.line}", message=r.text) for r in remarks]
     root = Folders(settings.paths).videos
     sources: list[VideoSource] = []
     for creator in listed.creators:
-        videos = folder_videos(root, creator.username)
+        videos = folder_videos(root, creator)
         if not videos:
-            problems.append(
-                Problem(where=creator.username, message=f"no videos in {root / creator.username}")
-            )
+            message = f"no videos in {root / creator.folder}"
+            problems.append(Problem(where=creator.username, message=message))
         sources += videos
     return _go(call, settings, sources, default_id=csv.stem, problems=problems)
 
