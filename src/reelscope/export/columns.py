@@ -1,0 +1,434 @@
+"""The one table of columns: what a row of the CSV, JSON and Parquet files says of a video.
+
+The files, the Parquet schema and docs/data-dictionary.md are made from it. A column is
+None (an empty cell) where its stage did not run, was skipped or failed; `status_<stage>`
+says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import fmean
+from typing import Literal, TypeAlias, TypeVar
+
+from reelscope.records import (
+    STAGE_VALUES,
+    Choice,
+    EventKind,
+    Events,
+    FrameKind,
+    FrameQuality,
+    Keyframes,
+    OnScreenText,
+    Platform,
+    Probe,
+    Quality,
+    Shots,
+    Similarity,
+    SpeechRate,
+    StageRecord,
+    Stills,
+    Value,
+    VideoRecord,
+    Voice,
+)
+
+Cell: TypeAlias = str | int | float | bool | datetime | None
+CellType: TypeAlias = Literal["text", "integer", "number", "boolean", "time"]
+V = TypeVar("V", bound=Value)
+
+TEXT_JOINT = " | "
+"""Between the texts of a cell that holds several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: in every format.
+        type: `time` is a UTC time with microseconds; `number` is a 64-bit float.
+        unit: what one stands for; None for text, booleans and plain counts.
+        description: what it says, a sentence.
+        stage: whose value it comes from; `source` and `record` are not stages.
+        get: takes it out of a record.
+    """
+
+    name: str
+    type: CellType
+    unit: str | None
+    description: str
+    stage: str
+    get: Callable[[VideoRecord], Cell]
+
+
+def flat_row(record: VideoRecord) -> dict[str, Cell]:
+    """The record as one flat row: every column's name with its value or None."""
+    return {column.name: column.get(record) for column in COLUMNS}
+
+
+def value_of(record: VideoRecord, kind: type[V]) -> V | None:
+    """The value of the stage that `kind` belongs to, if that stage is Ok."""
+    stage = record.stages.get(kind.stage)
+    value = stage.value if stage and stage.status == "ok" else None
+    return value if isinstance(value, kind) else None
+
+
+def in_order(records: Iterable[VideoRecord]) -> Iterator[VideoRecord]:
+    """The records by creator and video id: a sequence is sorted, a stream must be already.
+
+    So a batch larger than the memory can be exported from a stream.
+
+    Raises:
+        ValueError: a stream is not in order.
+    """
+    last = ("", "")
+    if isinstance(records, Sequence):
+        records = sorted(records, key=_place)
+    for record in records:
+        if _place(record) < last:
+            raise ValueError(f"records must come in order: {_place(record)} came after {last}")
+        last = _place(record)
+        yield record
+
+
+def stages_in_order(record: VideoRecord) -> list[tuple[str, StageRecord]]:
+    """The stages as the vocabulary lists them, whatever order they ended in."""
+    known = list(STAGE_VALUES)
+    return sorted(
+        record.stages.items(),
+        key=lambda item: (known.index(item[0]) if item[0] in known else len(known), item[0]),
+    )
+
+
+def _place(record: VideoRecord) -> tuple[str, str]:
+    return record.source.creator, record.source.video_id
+
+
+# ---------------------------------------------------------------------- taking out
+
+
+def _of_stage(
+    kind: type[V], *rows: tuple[str, CellType, str | None, str, Callable[[V], Cell]]
+) -> list[Column]:
+    def getter(read: Callable[[V], Cell]) -> Callable[[VideoRecord], Cell]:
+        def get(record: VideoRecord) -> Cell:
+            value = value_of(record, kind)
+            return None if value is None else read(value)
+
+        return get
+
+    return [
+        Column(name, cell_type, unit, text, kind.stage, getter(read))
+        for name, cell_type, unit, text, read in rows
+    ]
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    if time is None or time.tzinfo is None:
+        return time and time.replace(tzinfo=UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:  # the first or last day that there is
+        return None
+
+
+def _count(name: str) -> Callable[[Platform], Cell]:
+    return lambda v: getattr(v.counts, name) if v.counts else None
+
+
+def _seconds(kind: EventKind) -> Callable[[Events], Cell]:
+    return lambda v: v.seconds.get(kind, 0.0)
+
+
+def _share(kind: EventKind) -> Callable[[Events], Cell]:
+    def share(value: Events) -> Cell:
+        if value.duration_s <= 0:
+            return None
+        return round(value.seconds.get(kind, 0.0) / value.duration_s, 6)
+
+    return share
+
+
+def _frames(kind: FrameKind) -> Callable[[Keyframes], Cell]:
+    return lambda v: sum(kind in frame.kinds for frame in v.frames)
+
+
+def _verdicts(verdict: str) -> Callable[[Quality], Cell]:
+    return lambda v: sum(frame.verdict == verdict for frame in v.frames)
+
+
+def _mean(read: Callable[[FrameQuality], float]) -> Callable[[Quality], Cell]:
+    def mean(value: Quality) -> Cell:
+        kept = [read(frame) for frame in value.frames if frame.verdict == "kept"]
+        return round(fmean(kept), 6) if kept else None
+
+    return mean
+
+
+def _text_s(value: OnScreenText) -> float:
+    """Length of the union of all appearances."""
+    total_s = until_s = 0.0
+    for seen in sorted(value.appearances, key=lambda a: a.start_s):
+        total_s += max(0.0, seen.end_s - max(seen.start_s, until_s))
+        until_s = max(until_s, seen.end_s)
+    return round(total_s, 6)
+
+
+def texts_of(value: OnScreenText) -> list[str]:
+    """The texts in the order in which they appear, each once."""
+    seen = sorted(value.appearances, key=lambda a: (a.start_s, a.end_s))
+    return list(dict.fromkeys(appearance.text for appearance in seen))
+
+
+def _stages_that(status: str) -> Callable[[VideoRecord], Cell]:
+    return lambda r: " ".join(n for n, s in stages_in_order(r) if s.status == status) or None
+
+
+def _status(stage: str) -> Callable[[VideoRecord], Cell]:
+    return lambda r: r.stages[stage].status if stage in r.stages else None
+
+
+# ------------------------------------------------------------------------ the table
+
+_SOURCE = [
+    Column("schema_version", "integer", None, "Version of these columns.", "record",
+           lambda r: r.schema_version),
+    Column("creator", "text", None, "Whose video it is: the name of the creator's folder.",
+           "source", lambda r: r.source.creator),
+    Column("video_id", "text", None, "Which video: the name of its folder. Text, also if it "
+           "consists of digits.", "source", lambda r: r.source.video_id),
+    Column("path", "text", None, "The file that was analysed.", "source",
+           lambda r: r.source.path),
+    Column("url", "text", None, "Where the video stands on the web.", "source",
+           lambda r: r.source.url),
+    Column("frames_folder", "text", None, "Name of the folder with its pictures, below "
+           "data/tiktok_frames.", "source", lambda r: r.source.frames_id),
+]  # fmt: skip
+
+_PLATFORM = _of_stage(
+    Platform,
+    ("platform", "text", None, "Where the video comes from: tiktok, folder, ...", lambda v: v.name),
+    ("caption", "text", None, "What the creator wrote under it.", lambda v: v.caption),
+    ("hashtags", "text", None, "Separated by blanks.", lambda v: " ".join(v.hashtags) or None),
+    ("mentions", "text", None, "People named in the caption, separated by blanks.",
+     lambda v: " ".join(v.mentions) or None),
+    ("posted_at", "time", "UTC", "When it was posted.", lambda v: _utc(v.posted_at)),
+    ("region", "text", None, "Country or region that the platform states.", lambda v: v.region),
+    ("plays", "integer", None, "Times played, as the platform states it.", _count("plays")),
+    ("likes", "integer", None, "Likes, as the platform states them.", _count("likes")),
+    ("comments", "integer", None, "Comments, as the platform states them.", _count("comments")),
+    ("shares", "integer", None, "Times shared, as the platform states it.", _count("shares")),
+    ("saves", "integer", None, "Times saved, as the platform states it.", _count("saves")),
+    ("counts_taken_at", "time", "UTC", "When the platform was asked for these counts.",
+     lambda v: _utc(v.counts.taken_at) if v.counts else None),
+    ("music_id", "text", None, "The sound's id on the platform.",
+     lambda v: v.music.id if v.music else None),
+    ("music_title", "text", None, "The sound's title on the platform.",
+     lambda v: v.music.title if v.music else None),
+    ("music_author", "text", None, "The sound's author on the platform.",
+     lambda v: v.music.author if v.music else None),
+    ("music_original", "boolean", None, "Whether the platform calls the sound original.",
+     lambda v: v.music.original if v.music else None),
+    ("is_ad", "boolean", None, "Whether the platform marks it as an advertisement.",
+     lambda v: v.is_ad),
+    ("is_ai_generated", "boolean", None, "Whether the platform marks it as made by a machine.",
+     lambda v: v.is_ai_generated),
+)  # fmt: skip
+
+_PROBE = _of_stage(
+    Probe,
+    ("container", "text", None, "Format of the file.", lambda v: v.container),
+    ("duration_s", "number", "s", "Length, measured from the packets.", lambda v: v.duration_s),
+    ("size_bytes", "integer", "bytes", "Size of the file.", lambda v: v.size_bytes),
+    ("sha256", "text", None, "Of the whole file, hexadecimal.", lambda v: v.sha256),
+    ("bit_rate_bps", "integer", "bit/s", "Of the whole file.", lambda v: v.bit_rate_bps),
+    ("created_at", "text", None, "Creation time that the file states, ISO 8601.",
+     lambda v: v.created_at),
+    ("has_video", "boolean", None, "Whether there is a picture.", lambda v: v.has_video),
+    ("has_audio", "boolean", None, "Whether there is sound.", lambda v: v.has_audio),
+    ("width", "integer", "px", "Of the upright picture.", lambda v: v.width),
+    ("height", "integer", "px", "Of the upright picture.", lambda v: v.height),
+    ("rotation_deg", "integer", "degrees", "Clockwise turn that makes the picture upright.",
+     lambda v: v.rotation_deg),
+    ("fps", "number", "1/s", "Average frames per second.", lambda v: v.fps),
+    ("variable_frame_rate", "boolean", None, "Whether the time between frames varies.",
+     lambda v: v.variable_frame_rate),
+    ("video_codec", "text", None, "Of the picture.", lambda v: v.video_codec),
+    ("audio_codec", "text", None, "Of the sound.", lambda v: v.audio_codec),
+    ("audio_rate_hz", "integer", "Hz", "Sampling rate of the sound.", lambda v: v.audio_rate_hz),
+    ("audio_channels", "integer", None, "Channels of the sound.", lambda v: v.audio_channels),
+    ("complete", "boolean", None, "Whether every stream decodes to its end without an error.",
+     lambda v: v.integrity.complete),
+    ("bad_packets", "integer", None, "Packets that are corrupt or that a decoder refused.",
+     lambda v: v.integrity.bad_packets),
+)  # fmt: skip
+
+_VOICE = _of_stage(
+    Voice,
+    ("speech_s", "number", "s", "Time in which somebody speaks.", lambda v: v.speech_s),
+    ("speech_share", "number", "0-1", "That time as a share of the sound.",
+     lambda v: v.speech_share),
+    ("speech_segments", "integer", None, "Separate stretches of speech.",
+     lambda v: len(v.segments)),
+    ("speech_starts_s", "number", "s", "When the first speech begins.",
+     lambda v: v.segments[0].start_s if v.segments else None),
+)  # fmt: skip
+
+_EVENTS = _of_stage(
+    Events,
+    ("events_speech_s", "number", "s", "Speech without music.", _seconds("speech")),
+    ("events_music_s", "number", "s", "Music without speech.", _seconds("music")),
+    ("events_speech_over_music_s", "number", "s", "Speech and music together.",
+     _seconds("speech_over_music")),
+    ("events_other_s", "number", "s", "Sound that is neither.", _seconds("other")),
+    ("events_silence_s", "number", "s", "Silence.", _seconds("silence")),
+    ("events_speech_share", "number", "0-1", "Share of the sound.", _share("speech")),
+    ("events_music_share", "number", "0-1", "Share of the sound.", _share("music")),
+    ("events_speech_over_music_share", "number", "0-1", "Share of the sound.",
+     _share("speech_over_music")),
+    ("events_other_share", "number", "0-1", "Share of the sound.", _share("other")),
+    ("events_silence_share", "number", "0-1", "Share of the sound.", _share("silence")),
+    ("loudness_lufs", "number", "LUFS", "Integrated loudness (EBU R128).",
+     lambda v: v.loudness.integrated_lufs),
+    ("loudness_range_lu", "number", "LU", "Loudness range (EBU Tech 3342).",
+     lambda v: v.loudness.range_lu),
+    ("true_peak_dbtp", "number", "dBTP", "Highest true peak (ITU-R BS.1770).",
+     lambda v: v.loudness.true_peak_dbtp),
+)  # fmt: skip
+
+_SPEECH_RATE = _of_stage(
+    SpeechRate,
+    ("speech_rate_method", "text", None, "Measured from `words` or from `syllable_nuclei`.",
+     lambda v: v.method),
+    ("speech_rate_wpm", "number", "1/min", "Words per minute, where words are known.",
+     lambda v: v.speech_rate_wpm),
+    ("syllables_per_minute", "number", "1/min", "Syllables per minute of speech with its pauses.",
+     lambda v: v.syllables_per_minute),
+    ("articulation_rate", "number", "1/s", "Syllables per second of speech without its pauses.",
+     lambda v: v.metrics.articulation_rate),
+    ("rate_category", "text", None, "very_slow, slow, normal, fast, very_fast, extremely_fast.",
+     lambda v: v.rate_category),
+    ("rate_score", "number", "1-10", "How good the speed is to follow.", lambda v: v.rate_score),
+    ("consistency_score", "number", "1-10", "How even the speed is.",
+     lambda v: v.consistency_score),
+    ("pause_score", "number", "1-10", "How well the pauses are set.", lambda v: v.pause_score),
+    ("clarity_score", "number", "1-10", "How clear the speech is.", lambda v: v.clarity_score),
+    ("overall_score", "number", "1-10", "All four: rate 40 %, consistency 25 %, clarity 20 %, "
+     "pauses 15 %.", lambda v: v.overall_score),
+    ("syllable_count", "integer", None, "Syllables that were counted.",
+     lambda v: v.metrics.syllable_count),
+    ("pause_count", "integer", None, "Pauses inside speech.", lambda v: v.metrics.pause_count),
+    ("pause_share", "number", "0-1", "Pauses as a share of the speech.",
+     lambda v: v.metrics.pause_share),
+    ("mean_pause_s", "number", "s", "Mean length of a pause.", lambda v: v.metrics.mean_pause),
+)  # fmt: skip
+
+_PICTURES = [
+    *_of_stage(
+        Keyframes,
+        ("frames", "integer", None, "Moments that were looked at.", lambda v: len(v.frames)),
+        ("frames_iframe", "integer", None, "Of those: key frames of the codec.",
+         _frames("iframe")),
+        ("frames_sampled", "integer", None, "Of those: evenly spread.", _frames("sampled")),
+        ("frames_highlight", "integer", None, "Of those: in the middle of speech.",
+         _frames("highlight")),
+    ),
+    *_of_stage(
+        Quality,
+        ("frames_kept", "integer", None, "Frames good enough to look at.", _verdicts("kept")),
+        ("frames_black", "integer", None, "Frames left out as black.", _verdicts("black")),
+        ("frames_blurred", "integer", None, "Frames left out as blurred.", _verdicts("blurred")),
+        ("mean_luma", "number", "0-255", "Mean brightness of the kept frames.",
+         _mean(lambda f: f.luma)),
+        ("mean_contrast", "number", "0-255", "Mean contrast of the kept frames.",
+         _mean(lambda f: f.contrast)),
+        ("mean_sharpness", "number", None, "Mean variance of the Laplacian of the kept frames.",
+         _mean(lambda f: f.sharpness)),
+        ("mean_colourfulness", "number", None, "Mean colourfulness of the kept frames.",
+         _mean(lambda f: f.colourfulness)),
+        ("mean_quality", "number", "0-1", "Mean quality score of the kept frames.",
+         _mean(lambda f: f.score)),
+    ),
+    *_of_stage(
+        Similarity,
+        ("frames_distinct", "integer", None, "Kept frames that do not look like another.",
+         lambda v: len(v.kept_s)),
+        ("frames_near_duplicate", "integer", None, "Frames that another one stands for.",
+         lambda v: sum(len(group.stands_for) for group in v.groups)),
+    ),
+    *_of_stage(
+        Stills,
+        ("stills", "integer", None, "Pictures saved at full size.", lambda v: len(v.frames)),
+    ),
+]  # fmt: skip
+
+_SHOTS = _of_stage(
+    Shots,
+    ("shots", "integer", None, "Shots.", lambda v: len(v.shots)),
+    ("cuts", "integer", None, "Hard cuts.", lambda v: sum(c.kind == "cut" for c in v.cuts)),
+    ("fades", "integer", None, "Fades.", lambda v: sum(c.kind == "fade" for c in v.cuts)),
+    ("cuts_per_minute", "number", "1/min", "Cuts and fades per minute.",
+     lambda v: v.cuts_per_minute),
+    ("mean_shot_s", "number", "s", "Mean length of a shot.", lambda v: v.mean_shot_s),
+    ("hook_end_s", "number", "s", "Length of the hook, the first seconds.",
+     lambda v: v.hook.end_s),
+    ("hook_cuts", "integer", None, "Cuts and fades in the hook.", lambda v: v.hook.cuts),
+    ("hook_first_cut_s", "number", "s", "When the first cut of the hook comes.",
+     lambda v: v.hook.first_cut_s),
+    ("hook_motion", "number", "1/s", "Change of brightness per second in the hook, 0-255 scale.",
+     lambda v: v.hook.motion),
+    ("hook_luma", "number", "0-255", "Mean brightness of the hook.", lambda v: v.hook.luma),
+    ("hook_contrast", "number", "0-255", "Mean contrast of the hook.", lambda v: v.hook.contrast),
+    ("hook_colourfulness", "number", None, "Mean colourfulness of the hook.",
+     lambda v: v.hook.colourfulness),
+    ("hook_speech_share", "number", "0-1", "Share of the hook in which somebody speaks.",
+     lambda v: v.hook.speech_share),
+    ("hook_speech_starts_s", "number", "s", "When speech begins, if it does in the hook.",
+     lambda v: v.hook.speech_starts_s),
+    ("hook_music_share", "number", "0-1", "Share of the hook with music.",
+     lambda v: v.hook.music_share),
+)  # fmt: skip
+
+_TEXT = _of_stage(
+    OnScreenText,
+    ("texts", "text", None, "What is written on the screen, each text once, in order of "
+     f"appearance, joined by '{TEXT_JOINT}'.", lambda v: TEXT_JOINT.join(texts_of(v)) or None),
+    ("text_appearances", "integer", None, "Texts over the time they are on screen.",
+     lambda v: len(v.appearances)),
+    ("text_s", "number", "s", "Time in which there is any text on screen.", _text_s),
+    ("text_starts_s", "number", "s", "When the first text appears.",
+     lambda v: min((a.start_s for a in v.appearances), default=None)),
+)  # fmt: skip
+
+_CHOICE = _of_stage(
+    Choice,
+    ("chosen_frames", "integer", None, "Frames that stand for the video.",
+     lambda v: len(v.frames)),
+    ("chosen_times_s", "text", "s", "Their times, separated by blanks.",
+     lambda v: " ".join(repr(frame.time_s) for frame in v.frames) or None),
+    ("chosen_files", "text", None, "Their pictures inside the frames folder, separated by blanks.",
+     lambda v: " ".join(frame.file for frame in v.frames) or None),
+)  # fmt: skip
+
+_RECORD = [
+    Column("failed_stages", "text", None, "Stages that failed, separated by blanks; why stands "
+           "in errors.csv.", "record", _stages_that("failed")),
+    Column("skipped_stages", "text", None, "Stages that were skipped, separated by blanks.",
+           "record", _stages_that("skipped")),
+    Column("analysis_s", "number", "s", "Work time of all stages together.", "record",
+           lambda r: round(sum(stage.seconds for stage in r.stages.values()), 6)),
+    *(
+        Column(f"status_{name}", "text", None, f"How stage `{name}` ended: ok, skipped, failed; "
+               "empty if it did not run.", "record", _status(name))
+        for name in STAGE_VALUES
+    ),
+]  # fmt: skip
+
+COLUMNS: tuple[Column, ...] = (
+    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SPEECH_RATE, *_PICTURES, *_SHOTS, *_TEXT,
+    *_CHOICE, *_RECORD,
+)  # fmt: skip
+"""Every column, in the order of the files."""

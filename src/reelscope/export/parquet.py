@@ -1,0 +1,77 @@
+"""Rows as Parquet: the columns of export/columns.py with explicit types.
+
+Every column is nullable; its unit and description travel in the field's metadata, the
+schema version in the file's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from reelscope.export.columns import COLUMNS, Cell
+from reelscope.records import SCHEMA_VERSION
+
+ROWS_PER_GROUP = 1000
+"""Rows that are held before they are written."""
+
+
+def schema() -> Any:
+    """The pyarrow schema of the file."""
+    import pyarrow as pa
+
+    types = {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "time": pa.timestamp("us", tz="UTC"),
+    }
+    fields = [
+        pa.field(
+            column.name,
+            types[column.type],
+            nullable=True,
+            metadata={"unit": column.unit or "", "description": column.description},
+        )
+        for column in COLUMNS
+    ]
+    return pa.schema(fields, metadata={"schema_version": str(SCHEMA_VERSION)})
+
+
+class ParquetRows:
+    """Writes rows to a file that somebody else opened and closes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        import pyarrow.parquet as pq
+
+        self._schema = schema()
+        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+        self._rows: list[Mapping[str, Cell]] = []
+
+    def add(self, row: Mapping[str, Cell]) -> None:
+        """One more row."""
+        self._rows.append(row)
+        if len(self._rows) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=self._schema))
+            self._rows.clear()

@@ -1,0 +1,182 @@
+"""report.md: a creator's videos for reading.
+
+Everything that comes from outside (captions, texts on screen, messages) is escaped, so
+that it shows as it was written and can neither format the page nor link out of it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from reelscope.export.columns import stages_in_order, texts_of, value_of
+from reelscope.export.video import why_missing
+from reelscope.records import (
+    Choice,
+    Events,
+    OnScreenText,
+    Platform,
+    Probe,
+    Shots,
+    SpeechRate,
+    VideoRecord,
+    Voice,
+)
+
+MAX_TEXT = 300
+"""Characters of a caption or of the texts on screen; the whole stands in the other files."""
+
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # CommonMark 0.31, 2.4: all may be escaped
+_HIDDEN = {"Cc", "Cf", "Cs"}  # among them the marks that turn the direction of a line
+_JOINERS = "\u200c\u200d"  # Persian words and joined emoji need them
+_HEADS = ("video", "length", "speech", "rate", "loudness", "cuts/min", "texts", "not done")
+
+
+def escape(text: str, *, longest: int = MAX_TEXT) -> str:
+    """Text from outside as one line of Markdown that shows just this text."""
+    text = " ".join(text.split())
+    shown = "".join(c for c in text if c in _JOINERS or unicodedata.category(c) not in _HIDDEN)
+    if len(shown) > longest:
+        shown = shown[: longest - 1].rstrip() + "…"
+    return _PUNCTUATION.sub(r"\\\1", shown)
+
+
+class Report:
+    """Gathers the lines of the page record by record.
+
+    Args:
+        creator: for the heading.
+        frames_link: from the page to the folder of the frames folders, URL-quoted.
+    """
+
+    def __init__(self, creator: str, *, frames_link: str) -> None:
+        self.creator = creator
+        self.frames_link = frames_link
+        self._rows: list[str] = []
+        self._sections: list[str] = []
+        self._seconds = 0.0
+
+    def add(self, record: VideoRecord) -> None:
+        """One more video."""
+        probe = value_of(record, Probe)
+        self._seconds += (probe and probe.duration_s) or 0.0
+        self._rows.append(f"| {' | '.join(_cells(record))} |")
+        lines = "\n".join(self._lines(record))
+        self._sections.append(f"## {escape(record.source.video_id)}\n\n{lines}\n")
+
+    def render(self) -> str:
+        """The page."""
+        count = f"{len(self._rows)} video{'' if len(self._rows) == 1 else 's'}"
+        table = "\n".join([f"| {' | '.join(_HEADS)} |", "|---" * len(_HEADS) + "|", *self._rows])
+        head = f"# {escape(self.creator)}\n\n{count}, {_clock(self._seconds)} in all.\n\n{table}\n"
+        return "\n".join([head, *self._sections])
+
+    def _lines(self, record: VideoRecord) -> Iterator[str]:
+        for line in (*_facts(record), *_troubles(record)):
+            yield f"- {line}"
+        if (choice := value_of(record, Choice)) and choice.frames:
+            yield ""
+            for frame in sorted(choice.frames, key=lambda f: f.time_s):
+                link = f"{self.frames_link}/{quote(record.source.frames_id)}/{quote(frame.file)}"
+                yield f"![{frame.time_s:.2f} s]({link})"
+
+
+def _cells(record: VideoRecord) -> list[str]:
+    """The row of the table at the top."""
+    probe, voice = value_of(record, Probe), value_of(record, Voice)
+    rate, events = value_of(record, SpeechRate), value_of(record, Events)
+    shots, text = value_of(record, Shots), value_of(record, OnScreenText)
+    loudness = events.loudness.integrated_lufs if events else None
+    return [
+        escape(record.source.video_id, longest=60),
+        _clock(probe.duration_s) if probe and probe.duration_s is not None else "",
+        _percent(voice.speech_share) if voice else "",
+        _rate(rate) if rate else "",
+        f"{loudness:.1f} LUFS" if loudness is not None else "",
+        f"{shots.cuts_per_minute:.1f}" if shots else "",
+        str(len(texts_of(text))) if text else "",
+        " ".join(name for name, stage in stages_in_order(record) if stage.status != "ok"),
+    ]
+
+
+def _facts(record: VideoRecord) -> Iterator[str]:
+    """What was found, a line each."""
+    if (platform := value_of(record, Platform)) and platform.caption:
+        yield f"Caption: {escape(platform.caption)}"
+    if probe := value_of(record, Probe):
+        yield _file_line(probe)
+    if voice := value_of(record, Voice):
+        yield f"Speech: {_percent(voice.speech_share)} of the sound, {voice.speech_s:.1f} s"
+    if (rate := value_of(record, SpeechRate)) and _rate(rate):
+        yield f"Speech rate: {_rate(rate)}" + _score(rate)
+    if events := value_of(record, Events):
+        yield _sound_line(events)
+    if shots := value_of(record, Shots):
+        yield (
+            f"Pictures: {_number(len(shots.shots), 'shot')}, {shots.cuts_per_minute:.1f} cuts "
+            f"per minute, {shots.hook.cuts} in the first {shots.hook.end_s:.1f} s"
+        )
+    if (text := value_of(record, OnScreenText)) and (texts := texts_of(text)):
+        yield f"On screen: {escape(' / '.join(texts))}"
+
+
+def _troubles(record: VideoRecord) -> Iterator[str]:
+    """What failed or was skipped, and why."""
+    for name, _ in stages_in_order(record):
+        if reason := why_missing(record, name):
+            yield f"`{name}` {escape(reason)}"
+
+
+def _file_line(probe: Probe) -> str:
+    parts = [_clock(probe.duration_s)] if probe.duration_s is not None else ["length unknown"]
+    if probe.width and probe.height:
+        parts.append(f"{probe.width} × {probe.height} px")
+    if probe.fps:
+        parts.append(f"{probe.fps:.4g} frames/s")
+    parts += [escape(codec) for codec in (probe.video_codec, probe.audio_codec) if codec]
+    parts += [] if probe.integrity.complete else ["**does not decode to its end**"]
+    return "File: " + ", ".join(parts)
+
+
+def _sound_line(events: Events) -> str:
+    names = {kind: kind.replace("_", " ") for kind in events.seconds}
+    longest = sorted(events.seconds.items(), key=lambda item: (-item[1], item[0]))
+    parts = [f"{names[kind]} {seconds:.1f} s" for kind, seconds in longest if seconds > 0]
+    loud = events.loudness
+    if loud.integrated_lufs is not None:
+        parts.append(f"{loud.integrated_lufs:.1f} LUFS")
+    if loud.true_peak_dbtp is not None:
+        parts.append(f"true peak {loud.true_peak_dbtp:.1f} dBTP")
+    return "Sound: " + (", ".join(parts) or "none")
+
+
+def _rate(rate: SpeechRate) -> str:
+    category = f" ({rate.rate_category.replace('_', ' ')})" if rate.rate_category else ""
+    if rate.speech_rate_wpm is not None:
+        return f"{rate.speech_rate_wpm:.0f} words/min{category}"
+    if rate.syllables_per_minute is not None:
+        return f"{rate.syllables_per_minute:.0f} syllables/min{category}"
+    return ""
+
+
+def _score(rate: SpeechRate) -> str:
+    return f", {rate.overall_score:.1f} of 10" if rate.overall_score is not None else ""
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _clock(seconds: float) -> str:
+    """12.3 s, 4:05, 1:02:03."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,130 @@
+"""The table of columns against a record whose numbers are known."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from reelscope.export.columns import COLUMNS, flat_row, in_order, stages_in_order, value_of
+from reelscope.records import STAGE_VALUES, StageRecord, VideoRecord, Voice
+
+Make = Callable[..., VideoRecord]
+
+
+def test_names_are_unique_and_every_column_is_explained() -> None:
+    names = [column.name for column in COLUMNS]
+    assert len(set(names)) == len(names)
+    for column in COLUMNS:
+        assert column.name.replace("_", "").isalnum()
+        assert column.name == column.name.lower()
+        assert column.description.endswith((".", "..."))
+        assert column.stage in {*STAGE_VALUES, "source", "record"}
+    assert {column.stage for column in COLUMNS} == {*STAGE_VALUES, "source", "record"}
+
+
+def test_suffixes_agree_with_units() -> None:
+    units = {"_s": "s", "_hz": "Hz", "_bps": "bit/s", "_lufs": "LUFS", "_dbtp": "dBTP",
+             "_share": "0-1", "_score": "1-10", "_bytes": "bytes"}  # fmt: skip
+    for column in COLUMNS:
+        for suffix, unit in units.items():
+            assert not column.name.endswith(suffix) or column.unit == unit, column.name
+
+
+def test_every_column_has_its_value(make: Make) -> None:
+    row = flat_row(make())
+    assert list(row) == [column.name for column in COLUMNS]
+    known = {
+        "schema_version": 1, "creator": "anna", "video_id": "1", "url": None, "frames_folder": "1",
+        "platform": "tiktok", "hashtags": "run städte", "mentions": None,
+        "posted_at": datetime(2024, 5, 1, 10, tzinfo=UTC), "plays": 10_000_000_000, "likes": 0,
+        "comments": None, "music_original": False, "is_ad": True, "is_ai_generated": None,
+        "counts_taken_at": datetime(2024, 5, 2, 0, 0, 0, 500_000, tzinfo=UTC),
+        "duration_s": 13.1, "fps": 29.97003, "variable_frame_rate": False, "complete": True,
+        "speech_s": 4.5, "speech_segments": 2, "speech_starts_s": 0.5,
+        "events_music_s": 3.25, "events_music_share": 0.25, "events_speech_over_music_share": 0.75,
+        "events_silence_share": 0.0, "loudness_lufs": -23.1,
+        "speech_rate_wpm": None, "rate_category": "normal", "mean_pause_s": 1.0,
+        "frames": 3, "frames_iframe": 1, "frames_sampled": 2, "frames_highlight": 1,
+        "frames_kept": 2, "frames_black": 1, "frames_blurred": 0, "mean_luma": 105.0,
+        "mean_quality": 0.75, "frames_distinct": 1, "frames_near_duplicate": 1, "stills": 1,
+        "shots": 3, "cuts": 1, "fades": 1, "hook_cuts": 1, "hook_first_cut_s": 2.0,
+        "texts": "SALE | now | -50 %", "text_appearances": 3, "text_s": 4.5, "text_starts_s": 0.0,
+        "chosen_frames": 2, "chosen_times_s": "1.0 0.0",
+        "failed_stages": None, "skipped_stages": None, "analysis_s": 0.25 * len(STAGE_VALUES),
+        "status_voice": "ok",
+    }  # fmt: skip
+    assert {name: row[name] for name in known} == known
+
+
+def test_values_have_the_type_of_their_column(make: Make) -> None:
+    types = {"text": str, "integer": int, "number": (int, float), "boolean": bool, "time": datetime}
+    row = flat_row(make())
+    for column in COLUMNS:
+        value = row[column.name]
+        assert value is None or isinstance(value, types[column.type]), column.name
+        assert column.type == "boolean" or not isinstance(value, bool), column.name
+
+
+def test_a_stage_without_a_value_leaves_its_columns_empty(
+    make: Make, failed: StageRecord, skipped: StageRecord
+) -> None:
+    row = flat_row(make(voice=skipped, text=failed, without=("shots", "quality")))
+    for column in COLUMNS:
+        if column.stage in {"voice", "text", "shots", "quality"}:
+            assert row[column.name] is None, column.name
+    assert (row["status_voice"], row["status_text"]) == ("skipped", "failed")
+    assert row["status_shots"] is None
+    assert (row["failed_stages"], row["skipped_stages"]) == ("text", "voice")
+
+
+def test_a_record_of_nothing_has_a_row(make: Make) -> None:
+    row = flat_row(make(without=tuple(STAGE_VALUES)))
+    assert {name for name, value in row.items() if value is not None} == {
+        "schema_version", "creator", "video_id", "path", "frames_folder", "analysis_s",
+    }  # fmt: skip
+
+
+def test_ok_with_nothing_in_it_is_zero_not_empty(make: Make) -> None:
+    silent = {"segments": [], "duration_s": 0.0, "speech_s": 0.0, "speech_share": 0.0}
+    row = flat_row(
+        make(
+            voice=silent,
+            events={"timeline": [], "duration_s": 0.0},
+            quality={"frames": [], "kept_s": []},
+            text={"frames": [], "appearances": []},
+            choose={"frames": []},
+        )
+    )
+    assert (row["speech_s"], row["speech_segments"], row["speech_starts_s"]) == (0.0, 0, None)
+    assert row["events_music_share"] is None
+    assert (row["frames_kept"], row["mean_luma"]) == (0, None)
+    assert (row["texts"], row["text_s"], row["text_starts_s"]) == (None, 0.0, None)
+    assert (row["chosen_frames"], row["chosen_times_s"]) == (0, None)
+
+
+def test_a_time_at_the_end_of_time_is_left_out(make: Make) -> None:
+    row = flat_row(make(platform={"posted_at": "9999-12-31T23:59:59-12:00", "counts": None}))
+    assert row["posted_at"] is None
+    assert row["counts_taken_at"] is None
+    naive = flat_row(make(platform={"posted_at": "2024-05-01T12:00:00"}))
+    assert naive["posted_at"] == datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def test_value_of_needs_an_ok(make: Make, failed: StageRecord) -> None:
+    assert isinstance(value_of(make(), Voice), Voice)
+    assert value_of(make(voice=failed), Voice) is None
+
+
+def test_a_sequence_is_sorted_and_a_stream_has_to_be(make: Make) -> None:
+    records = [make("b", "1"), make("a-", "2"), make("a", "2"), make("a", "10")]
+    ordered = [(r.source.creator, r.source.video_id) for r in in_order(records)]
+    assert ordered == [("a", "10"), ("a", "2"), ("a-", "2"), ("b", "1")]
+    assert len(list(in_order(iter(sorted(records, key=lambda r: r.source.creator)[2:])))) == 2
+    with pytest.raises(ValueError, match="in order"):
+        list(in_order(iter(records)))
+
+
+def test_stages_come_in_one_order_whatever_ended_first(make: Make) -> None:
+    record = make()
+    turned = record.model_copy(update={"stages": dict(reversed(record.stages.items()))})
+    assert stages_in_order(turned) == stages_in_order(record)
