@@ -103,21 +103,23 @@ Outcome: TypeAlias = Ok[Value] | Skipped | Failed
 class Counts(Frozen):
     """Engagement as the platform states it, at the time it was asked."""
 
-    plays: Count | None = None
-    likes: Count | None = None
-    comments: Count | None = None
-    shares: Count | None = None
-    saves: Count | None = None
-    taken_at: datetime | None = None
+    plays: Count | None = Field(default=None, description="Times played.")
+    likes: Count | None = Field(default=None, description="Likes.")
+    comments: Count | None = Field(default=None, description="Comments.")
+    shares: Count | None = Field(default=None, description="Times shared.")
+    saves: Count | None = Field(default=None, description="Times saved.")
+    taken_at: datetime | None = Field(default=None, description="When the platform was asked.")
 
 
 class PlatformMusic(Frozen):
     """The sound as the platform names it."""
 
-    id: str | None = None
-    title: str | None = None
-    author: str | None = None
-    original: bool | None = None
+    id: str | None = Field(default=None, description="On the platform.")
+    title: str | None = Field(default=None, description="As the platform shows it.")
+    author: str | None = Field(default=None, description="As the platform shows it.")
+    original: bool | None = Field(
+        default=None, description="Whether the platform calls the sound original."
+    )
 
 
 class Platform(Value):
@@ -126,16 +128,28 @@ class Platform(Value):
     stage = "platform"
 
     name: str = Field(description="Where it comes from: tiktok, folder, ...")
-    caption: str | None = None
-    hashtags: tuple[str, ...] = ()
-    mentions: tuple[str, ...] = ()
-    posted_at: datetime | None = None
-    region: str | None = None
-    counts: Counts | None = None
-    music: PlatformMusic | None = None
-    subtitles: tuple[str, ...] = ()
-    is_ad: bool | None = None
-    is_ai_generated: bool | None = None
+    caption: str | None = Field(default=None, description="What the creator wrote under it.")
+    hashtags: tuple[str, ...] = Field(
+        default=(), description="Without '#', in the order of the caption."
+    )
+    mentions: tuple[str, ...] = Field(
+        default=(), description="People named in the caption, without '@'."
+    )
+    posted_at: datetime | None = Field(default=None, description="When it was posted.")
+    region: str | None = Field(
+        default=None, description="Country or region that the platform states."
+    )
+    counts: Counts | None = Field(default=None, description="Engagement.")
+    music: PlatformMusic | None = Field(default=None, description="The sound it is posted with.")
+    subtitles: tuple[str, ...] = Field(
+        default=(), description="Lines of the platform's own subtitles, in order."
+    )
+    is_ad: bool | None = Field(
+        default=None, description="Whether it is marked as an advertisement."
+    )
+    is_ai_generated: bool | None = Field(
+        default=None, description="Whether it is marked as made by a machine."
+    )
 
 
 class VideoSource(Frozen):
@@ -149,20 +163,22 @@ class VideoSource(Frozen):
             `<video_id>_<creator>` where two creators have a video of the same name.
     """
 
-    creator: str
-    video_id: str
-    path: str | None = None
-    url: str | None = None
-    frames_id: str
-    platform: Platform | None = None
+    creator: str = Field(description="Folder name of the creator.")
+    video_id: str = Field(description="Folder name of the video.")
+    path: str | None = Field(default=None, description="The file on this machine.")
+    url: str | None = Field(default=None, description="Where it stands on the web.")
+    frames_id: str = Field(description="Folder of its pictures, below data/tiktok_frames.")
+    platform: Platform | None = Field(
+        default=None, description="What the platform said; stage `platform` carries it through."
+    )
 
 
 class MediaId(Frozen):
     """Which bytes were analysed. Same size and mtime: the hash is not taken again."""
 
-    sha256: str
-    size_bytes: int
-    mtime_ns: int
+    sha256: str = Field(description="Of the whole file, hexadecimal.")
+    size_bytes: int = Field(description="Of the file.")
+    mtime_ns: int = Field(description="When the file was last changed, nanoseconds since 1970.")
 
 
 # ----------------------------------------------------------------------- probe, media
@@ -175,13 +191,15 @@ class Integrity(Frozen):
     decodes every frame. Both read every packet, and all of the sound.
     """
 
-    method: Literal["reference", "full"]
+    method: Literal["reference", "full"] = Field(description="How much was decoded to judge it.")
     complete: bool = Field(description="Every stream was read to its end without an error.")
-    video_packets: int
-    audio_packets: int
+    video_packets: int = Field(description="Packets of picture that were read.")
+    audio_packets: int = Field(description="Packets of sound that were read.")
     bad_packets: int = Field(description="Marked corrupt by the container or refused by a decoder.")
     decoded_until_s: Seconds | None = Field(description="Time of the last frame or sample decoded.")
-    first_error: str | None = None
+    first_error: str | None = Field(
+        default=None, description="What the decoder said first, if it complained."
+    )
 
 
 class Probe(Value):
@@ -189,34 +207,34 @@ class Probe(Value):
 
     stage = "probe"
 
-    container: str
+    container: str = Field(description="Format of the file, FFmpeg's name.")
     duration_s: Seconds | None = Field(description="Measured from the packets, not the header.")
-    size_bytes: int
-    sha256: str
-    bit_rate_bps: int | None
+    size_bytes: int = Field(description="Of the file.")
+    sha256: str = Field(description="Of the whole file, hexadecimal.")
+    bit_rate_bps: int | None = Field(description="Of the whole file.")
     created_at: str | None = Field(description="creation_time of the container, ISO 8601.")
-    has_video: bool
-    has_audio: bool
+    has_video: bool = Field(description="Whether there is a moving picture; a cover is none.")
+    has_audio: bool = Field(description="Whether there is sound.")
     width: int | None = Field(description="Pixels, after rotation.")
     height: int | None = Field(description="Pixels, after rotation.")
     rotation_deg: int | None = Field(description="Clockwise turn that makes it upright: 0-270.")
-    fps: Number | None
+    fps: Number | None = Field(description="Average frames per second.")
     fps_exact: str | None = Field(description='Average rate as a fraction, "30000/1001".')
-    variable_frame_rate: bool | None
-    video_codec: str | None
-    pixel_format: str | None
-    audio_codec: str | None
-    audio_rate_hz: int | None
-    audio_channels: int | None
-    integrity: Integrity
+    variable_frame_rate: bool | None = Field(description="Whether the time between frames varies.")
+    video_codec: str | None = Field(description="FFmpeg's name.")
+    pixel_format: str | None = Field(description="FFmpeg's name.")
+    audio_codec: str | None = Field(description="FFmpeg's name.")
+    audio_rate_hz: int | None = Field(description="Sampling rate of the sound.")
+    audio_channels: int | None = Field(description="Channels of the sound.")
+    integrity: Integrity = Field(description="Whether it decodes to its end.")
 
 
 # ----------------------------------------------------------------------------- audio
 
 
 class SpeechSegment(Frozen):
-    start_s: Seconds
-    end_s: Seconds
+    start_s: Seconds = Field(description="Speech begins.")
+    end_s: Seconds = Field(description="Speech ends.")
     probability: Share = Field(description="Mean speech probability inside the segment.")
 
 
@@ -225,28 +243,30 @@ class Voice(Value):
 
     stage = "voice"
 
-    segments: tuple[SpeechSegment, ...]
+    segments: tuple[SpeechSegment, ...] = Field(
+        description="Stretches of speech, in order, apart from one another."
+    )
     duration_s: Seconds = Field(description="Length of the sound that was listened to.")
-    speech_s: Seconds
-    speech_share: Share
+    speech_s: Seconds = Field(description="Length of all segments.")
+    speech_share: Share = Field(description="Segments as a share of the sound.")
 
 
 EventKind: TypeAlias = Literal["speech", "music", "speech_over_music", "other", "silence"]
 
 
 class Event(Frozen):
-    start_s: Seconds
-    end_s: Seconds
-    kind: EventKind
-    confidence: Share
+    start_s: Seconds = Field(description="Where the one before ends.")
+    end_s: Seconds = Field(description="Where the next one begins.")
+    kind: EventKind = Field(description="What is heard.")
+    confidence: Share = Field(description="How sure that is.")
 
 
 class Loudness(Frozen):
     """EBU R128 / ITU-R BS.1770. None where the sound is too short or silent."""
 
-    integrated_lufs: Number | None
-    range_lu: Number | None
-    true_peak_dbtp: Number | None
+    integrated_lufs: Number | None = Field(description="Integrated loudness, LUFS.")
+    range_lu: Number | None = Field(description="Loudness range (EBU Tech 3342), LU.")
+    true_peak_dbtp: Number | None = Field(description="Highest true peak, dBTP.")
 
 
 class Events(Value):
@@ -254,10 +274,10 @@ class Events(Value):
 
     stage = "events"
 
-    timeline: tuple[Event, ...]
-    duration_s: Seconds
+    timeline: tuple[Event, ...] = Field(description="From 0 to the end of the sound, without gaps.")
+    duration_s: Seconds = Field(description="Length of the sound that was listened to.")
     seconds: dict[EventKind, Seconds] = Field(description="Seconds of each kind, all five keys.")
-    loudness: Loudness
+    loudness: Loudness = Field(description="How loud it is.")
 
 
 RateCategory: TypeAlias = Literal[
@@ -268,18 +288,24 @@ RateCategory: TypeAlias = Literal[
 class SpeechRateMetrics(Frozen):
     """The measurements behind the scores. None: this method cannot know it."""
 
-    total_duration: Seconds
-    speech_duration: Seconds
+    total_duration: Seconds = Field(description="Of the sound, spoken or not.")
+    speech_duration: Seconds = Field(
+        description="From the first to the last speech, with pauses, without breaks over 5 s."
+    )
     speaking_time: Seconds = Field(description="Speech without the pauses inside it.")
-    word_count: int | None
-    syllable_count: int
-    speech_segments: int
+    word_count: int | None = Field(description="Words that were heard.")
+    syllable_count: int = Field(description="Syllable nuclei found in the signal.")
+    speech_segments: int = Field(description="Of stage `voice`.")
     articulation_rate: Number | None = Field(description="Syllables per second of speaking time.")
     rate_variation: Number | None = Field(description="Coefficient of variation of local rates.")
-    pause_count: int
-    pause_duration: Seconds
-    pause_share: Share
-    mean_pause: Seconds | None
+    pause_count: int = Field(description="Pauses inside speech.")
+    pause_duration: Seconds = Field(description="Of all pauses together.")
+    pause_share: Share = Field(description="Of the speech duration.")
+    mean_pause: Seconds | None = Field(description="Mean length of a pause.")
+    break_count: int = Field(description="Silences over 5 s: neither speech nor pause.")
+    syllables_per_word: Number | None = Field(
+        description="English mean that moved the wpm borders to syllables; None: not needed."
+    )
 
 
 class SpeechRate(Value):
@@ -287,17 +313,27 @@ class SpeechRate(Value):
 
     stage = "speech_rate"
 
-    method: Literal["words", "syllable_nuclei"]
-    speech_rate_wpm: Number | None
-    syllables_per_minute: Number | None
-    rate_category: RateCategory | None
-    rate_score: Score10 | None
-    consistency_score: Score10 | None
-    pause_score: Score10 | None
-    clarity_score: Score10 | None
-    overall_score: Score10 | None
-    detailed_report: str
-    metrics: SpeechRateMetrics
+    method: Literal["words", "syllable_nuclei"] = Field(
+        description="What was counted: words, or syllable nuclei in the signal."
+    )
+    speech_rate_wpm: Number | None = Field(
+        description="Words per minute; null where words are not known."
+    )
+    syllables_per_minute: Number | None = Field(description="Of speech with its pauses.")
+    rate_category: RateCategory | None = Field(
+        description="Where the rate lies, from very slow to extremely fast."
+    )
+    rate_score: Score10 | None = Field(description="How easy the speed is to follow.")
+    consistency_score: Score10 | None = Field(description="How even the speed is.")
+    pause_score: Score10 | None = Field(description="How well the pauses are set.")
+    clarity_score: Score10 | None = Field(
+        description="How clear the speech is; null where the method cannot know."
+    )
+    overall_score: Score10 | None = Field(
+        description="Rate 40 %, consistency 25 %, clarity 20 %, pauses 15 %."
+    )
+    detailed_report: str = Field(description="The same in sentences.")
+    metrics: SpeechRateMetrics = Field(description="The measurements behind the scores.")
 
 
 # ---------------------------------------------------------------------------- vision
@@ -307,8 +343,8 @@ FrameKind: TypeAlias = Literal["iframe", "sampled", "highlight"]
 
 
 class Keyframe(Frozen):
-    time_s: Seconds
-    kinds: tuple[FrameKind, ...]
+    time_s: Seconds = Field(description="When it is shown.")
+    kinds: tuple[FrameKind, ...] = Field(description="Why it is looked at.")
 
 
 class Keyframes(Value):
@@ -316,22 +352,27 @@ class Keyframes(Value):
 
     stage = "keyframes"
 
-    frames: tuple[Keyframe, ...]
+    frames: tuple[Keyframe, ...] = Field(description="In order of time.")
     width: int = Field(description="Of the small analysis images, pixels.")
-    height: int
+    height: int = Field(description="Of the small analysis images, pixels.")
 
 
 class FrameQuality(Frozen):
-    time_s: Seconds
+    time_s: Seconds = Field(description="When it is shown.")
     luma: Number = Field(description="Mean luma, 0-255.")
     contrast: Number = Field(description="Standard deviation of luma, 0-255.")
     sharpness: Number = Field(description="Variance of the Laplacian of luma.")
+    edge_px: Number | None = Field(
+        description="Typical width of its edges, pixels of the small image; None: it has no edges."
+    )
     dark_share: Share = Field(description="Pixels with luma below 16.")
     bright_share: Share = Field(description="Pixels with luma above 239.")
-    exposure: Literal["under", "good", "over"]
+    exposure: Literal["under", "good", "over"] = Field(description="Too dark, good, or too bright.")
     colourfulness: Number = Field(description="Hasler and Suesstrunk 2003.")
-    score: Share
-    verdict: Literal["kept", "black", "blurred"]
+    score: Share = Field(description="All of it in one number, 1 is best.")
+    verdict: Literal["kept", "black", "blurred"] = Field(
+        description="Whether it is worth looking at, or why not."
+    )
 
 
 class Quality(Value):
@@ -339,20 +380,23 @@ class Quality(Value):
 
     stage = "quality"
 
-    frames: tuple[FrameQuality, ...]
-    kept_s: tuple[Seconds, ...]
+    frames: tuple[FrameQuality, ...] = Field(
+        description="Every frame that was looked at, in order of time."
+    )
+    kept_s: tuple[Seconds, ...] = Field(description="Times of those worth looking at.")
     black_below: Number = Field(description="The luma under which a frame was called black.")
-    blurred_below: Number = Field(description="The sharpness below which it is blurred.")
+    blurred_below: Number = Field(description="The sharpness below which it may be blurred ...")
+    blurred_above_px: Number = Field(description="... and is, if its edges are wider than this.")
 
 
 class SimilarFrame(Frozen):
-    time_s: Seconds
+    time_s: Seconds = Field(description="The frame that was left out.")
     ssim: Number = Field(description="Structural similarity to the frame that stands for it.")
 
 
 class SimilarGroup(Frozen):
     time_s: Seconds = Field(description="The frame that was kept.")
-    stands_for: tuple[SimilarFrame, ...]
+    stands_for: tuple[SimilarFrame, ...] = Field(description="Near-duplicates that it stands for.")
 
 
 class Similarity(Value):
@@ -360,16 +404,18 @@ class Similarity(Value):
 
     stage = "similarity"
 
-    groups: tuple[SimilarGroup, ...]
-    kept_s: tuple[Seconds, ...]
+    groups: tuple[SimilarGroup, ...] = Field(
+        description="One per frame that was kept, in order of time."
+    )
+    kept_s: tuple[Seconds, ...] = Field(description="Times of the frames that were kept.")
 
 
 class Still(Frozen):
-    time_s: Seconds
+    time_s: Seconds = Field(description="When it is shown.")
     file: str = Field(description="Name inside the video's frames folder.")
-    width: int
-    height: int
-    size_bytes: int
+    width: int = Field(description="Of the picture, pixels.")
+    height: int = Field(description="Of the picture, pixels.")
+    size_bytes: int = Field(description="Of the file.")
 
 
 class Stills(Value):
@@ -378,33 +424,39 @@ class Stills(Value):
     stage = "stills"
 
     folder: str = Field(description="Below the frames folder: the video's `frames_id`.")
-    frames: tuple[Still, ...]
+    frames: tuple[Still, ...] = Field(description="The saved pictures, in order of time.")
 
 
 class Cut(Frozen):
     time_s: Seconds = Field(description="First frame of the new shot.")
-    kind: Literal["cut", "fade"]
-    score: Number
+    kind: Literal["cut", "fade"] = Field(description="fade: through black or white, not at once.")
+    score: Number = Field(description="Strength over what was asked for: 1 is just enough.")
 
 
 class Shot(Frozen):
-    start_s: Seconds
-    end_s: Seconds
+    start_s: Seconds = Field(description="Its first frame.")
+    end_s: Seconds = Field(description="The first frame of the next, or the end.")
 
 
 class Hook(Frozen):
-    """The first seconds in numbers of their own."""
+    """The first seconds in numbers of their own, measured on tiny pictures."""
 
-    end_s: Seconds
-    cuts: int
-    first_cut_s: Seconds | None
-    motion: Number = Field(description="Mean absolute luma change per second, 0-255 scale.")
-    luma: Number
-    contrast: Number
-    colourfulness: Number
-    speech_share: Share | None
-    speech_starts_s: Seconds | None
-    music_share: Share | None
+    end_s: Seconds = Field(
+        description="settings.shots.hook_s, or the whole video if it is shorter."
+    )
+    cuts: int = Field(description="Cuts and fades in the hook.")
+    first_cut_s: Seconds | None = Field(description="Of the video, also if it is after the hook.")
+    motion: Number | None = Field(
+        description="Mean absolute luma change per second, 0-255 scale, cuts left out."
+    )
+    luma: Number = Field(description="Mean luma, 0-255.")
+    contrast: Number = Field(description="Standard deviation of luma, mean over the frames.")
+    colourfulness: Number = Field(description="Hasler and Suesstrunk 2003, mean over the frames.")
+    speech_share: Share | None = Field(description="None: nobody listened.")
+    speech_starts_s: Seconds | None = Field(
+        description="First speech of the video, also if it is after the hook."
+    )
+    music_share: Share | None = Field(description="With or without speech over it.")
 
 
 class Shots(Value):
@@ -412,37 +464,39 @@ class Shots(Value):
 
     stage = "shots"
 
-    cuts: tuple[Cut, ...]
-    shots: tuple[Shot, ...]
-    cuts_per_minute: Number
-    mean_shot_s: Seconds
-    hook: Hook
+    cuts: tuple[Cut, ...] = Field(description="In order of time.")
+    shots: tuple[Shot, ...] = Field(description="In order of time, without gaps.")
+    cuts_per_minute: Number = Field(description="Cuts and fades per minute of video.")
+    mean_shot_s: Seconds = Field(description="Mean length of a shot.")
+    hook: Hook = Field(description="The first seconds.")
 
 
 Point: TypeAlias = tuple[Number, Number]
 
 
 class TextLine(Frozen):
-    text: str
-    confidence: Share
+    text: str = Field(description="As it was read.")
+    confidence: Share = Field(description="How sure the reader is.")
     box: tuple[Point, Point, Point, Point] = Field(
         description="Corners in pixels of the upright full frame, clockwise from top left."
     )
 
 
 class TextFrame(Frozen):
-    time_s: Seconds
-    lines: tuple[TextLine, ...]
+    time_s: Seconds = Field(description="When it is shown.")
+    lines: tuple[TextLine, ...] = Field(description="From top to bottom.")
 
 
 class TextAppearance(Frozen):
     """One text over the time it is on screen."""
 
-    text: str
-    start_s: Seconds
-    end_s: Seconds
-    confidence: Share
-    box: tuple[Point, Point, Point, Point]
+    text: str = Field(description="The reading with the highest confidence.")
+    start_s: Seconds = Field(description="First frame in which it was read.")
+    end_s: Seconds = Field(description="Until when it is on screen.")
+    confidence: Share = Field(description="Of that reading.")
+    box: tuple[Point, Point, Point, Point] = Field(
+        description="Corners of that reading, as in a line's box."
+    )
     frames: int = Field(description="In how many looked-at frames it was read.")
 
 
@@ -451,19 +505,21 @@ class OnScreenText(Value):
 
     stage = "text"
 
-    frames: tuple[TextFrame, ...]
-    appearances: tuple[TextAppearance, ...]
+    frames: tuple[TextFrame, ...] = Field(
+        description="The frames that were read, in order of time."
+    )
+    appearances: tuple[TextAppearance, ...] = Field(description="Texts over time, by start.")
 
 
 class ChosenFrame(Frozen):
-    time_s: Seconds
-    score: Number
-    reason: str
+    time_s: Seconds = Field(description="When it is shown.")
+    score: Number = Field(description="What the choice went by; higher is better.")
+    reason: str = Field(description="Why it was chosen, a sentence.")
     file: str = Field(description="The compressed picture, inside the video's frames folder.")
-    width: int
-    height: int
+    width: int = Field(description="Of the compressed picture, pixels.")
+    height: int = Field(description="Of the compressed picture, pixels.")
     bytes_before: int = Field(description="Of the full-size still.")
-    bytes_after: int
+    bytes_after: int = Field(description="Of the compressed picture.")
 
 
 class Choice(Value):
@@ -471,8 +527,8 @@ class Choice(Value):
 
     stage = "choose"
 
-    method: Literal["signal"]
-    frames: tuple[ChosenFrame, ...]
+    method: Literal["signal"] = Field(description="What chose: `signal`, by measurements alone.")
+    frames: tuple[ChosenFrame, ...] = Field(description="The chosen frames.")
 
 
 STAGE_VALUES: dict[str, type[Value]] = {
@@ -491,13 +547,15 @@ STAGE_VALUES: dict[str, type[Value]] = {
 class StageRecord(Frozen):
     """How a stage ended for a video, and what it found."""
 
-    status: Literal["ok", "skipped", "failed"]
+    status: Literal["ok", "skipped", "failed"] = Field(description="How it ended.")
     key: str = Field(description="sha256 over everything that the value depends on.")
     engine: str = Field(description="Who did the work: name and revision.")
-    seconds: Number = 0.0
-    device: str = "cpu"
-    finished_at: datetime | None = None
-    value: SerializeAsAny[Value] | None = None
+    seconds: Number = Field(default=0.0, description="Work time.")
+    device: str = Field(default="cpu", description="Where it ran: cpu, cuda:0, ...")
+    finished_at: datetime | None = Field(default=None, description="When it ended.")
+    value: SerializeAsAny[Value] | None = Field(
+        default=None, description="What was found; its keys depend on the stage. Null unless ok."
+    )
     reason: str | None = Field(default=None, description="Skipped: why.")
     remedy: str | None = Field(default=None, description="Skipped: what would help.")
     kind: str | None = Field(default=None, description="Failed: sort of failure.")
@@ -513,10 +571,12 @@ class StageRecord(Frozen):
 class VideoRecord(Frozen):
     """What is known of a video: the checkpoint and the deliverable."""
 
-    schema_version: int = SCHEMA_VERSION
-    source: VideoSource
-    media: MediaId | None = None
-    stages: dict[str, StageRecord] = Field(default_factory=dict)
+    schema_version: int = Field(default=SCHEMA_VERSION, description="Version of these keys.")
+    source: VideoSource = Field(description="Where the video comes from.")
+    media: MediaId | None = Field(default=None, description="Which bytes were analysed.")
+    stages: dict[str, StageRecord] = Field(
+        default_factory=dict, description="Stage name -> how it ended and what it found."
+    )
 
     @model_validator(mode="before")
     @classmethod
