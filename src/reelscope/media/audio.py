@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -15,15 +15,9 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 
 from reelscope.errors import UnreadableMedia
-from reelscope.media.container import (
-    Faults,
-    MediaInfo,
-    Track,
-    decode,
-    drain,
-    open_media,
-    read_packets,
-)
+from reelscope.media.container import Faults, decode, drain, open_media, read_packets
+from reelscope.media.info import MediaInfo
+from reelscope.media.tracks import Track
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 """(n, channels) float32, full scale is -1 to 1."""
@@ -62,7 +56,6 @@ class Audio:
         self._check_time = check_time
         self._cache: list[Samples] | None = None
         self._check: SoundCheck | None = None
-        self._layout: list[str] = []
         self._lock = threading.Lock()
         self.rate_hz = info.audio_rate_hz or 0
         self.channels = info.audio_channels or 0
@@ -104,7 +97,7 @@ class Audio:
         return _rebatched(_resampled(mixed, self.rate_hz, rate_hz, channels), size)
 
     def check(self) -> SoundCheck:
-        """Whether the sound decodes to its end; reads it if nobody has yet."""
+        """How the sound decodes to its end; reads it if nobody has yet."""
         if self._check is None:
             for _ in self._native():
                 pass
@@ -114,42 +107,38 @@ class Audio:
 
     def _native(self) -> Iterator[Samples]:
         """Blocks at the file's own rate and channels, from time 0."""
+        if 4 * self.channels * self.rate_hz * self.duration_s > self._cache_bytes:
+            return self._decoded()
         with self._lock:
-            first = self._check is None
-            if first:
-                self._fill()
-        if self._cache is not None:
-            yield from self._cache
-        else:
-            yield from self._decoded(SoundCheck())
+            if self._cache is None:
+                self._cache = list(self._decoded())
+        return iter(self._cache)
 
-    def _fill(self) -> None:
-        """Decode to the end once: the check is complete, and short sound stays here."""
-        check, kept, size = SoundCheck(), [], 0
-        for block in self._decoded(check):
-            size += block.nbytes
-            if size <= self._cache_bytes:
-                kept.append(block)
-            else:
-                kept = []
-        self._cache = kept if size <= self._cache_bytes else None
-        self._check = check
-
-    def _decoded(self, check: SoundCheck) -> Iterator[Samples]:
-        faults = Faults()
-        written = 0
-        limit = round((self.duration_s + 1.0) * self.rate_hz)
+    def _decoded(self) -> Iterator[Samples]:
+        """Decode the file, filling gaps with silence; a complete pass leaves the check."""
+        faults, written = Faults(self._track.damaged_ticks), 0
         for time_s, block in self._frames(faults):
-            due = written if time_s is None else round(time_s * self.rate_hz)
-            late = due - written
-            early = -late if written == 0 and late < 0 else 0
-            if late > (TIME_TOLERANCE_S * self.rate_hz if written else 0) and due <= limit:
-                yield from _silence(late, self.channels, self.rate_hz)
-                written = due
-            written += len(block[early:])
-            yield block[early:]
-        check.bad, check.first_error = faults.count, faults.first
-        check.until_s = written / self.rate_hz if written else None
+            gap = self._gap(time_s, written)
+            yield from _silence(gap, self.channels, self.rate_hz)
+            heard = block[max(-gap, 0) :]
+            written += max(gap, 0) + len(heard)
+            yield heard
+        until_s = written / self.rate_hz if written else None
+        self._check = SoundCheck(len(faults.bad), faults.first, until_s)
+
+    def _gap(self, time_s: float | None, written: int) -> int:
+        """Samples missing before a block that starts at this time; less than 0: too many.
+
+        Once it plays, small differences are the container's rounding, and steps back or
+        out of the file are broken timestamps.
+        """
+        if time_s is None:
+            return 0
+        gap = round(time_s * self.rate_hz) - written
+        if not written:
+            return gap if time_s <= self.duration_s else 0
+        real = TIME_TOLERANCE_S * self.rate_hz < gap and time_s <= self.duration_s
+        return gap if real else 0
 
     def _frames(self, faults: Faults) -> Iterator[tuple[float | None, Samples]]:
         """Decoded pieces with their time in the video, if they state one."""
@@ -157,15 +146,14 @@ class Audio:
             stream = cast("AudioStream", container.streams[self._track.index])
             context = stream.codec_context
             context.thread_type = "NONE"
-            self._layout = [channel.name for channel in context.layout.channels]
             converter = _Converter(context.layout.name, self.rate_hz, self.channels)
             try:
                 for packet in read_packets(
                     container, [stream], faults=faults, check_time=self._check_time
                 ):
                     for frame in decode(context, packet, faults):
-                        time_s = self._time(cast("AudioFrame", frame))
-                        yield time_s, converter.samples(cast("AudioFrame", frame))
+                        sound = cast("AudioFrame", frame)
+                        yield self._time(sound), converter.samples(sound)
                 for frame in decode(context, None, faults):
                     yield None, converter.samples(cast("AudioFrame", frame))
             finally:
@@ -181,7 +169,7 @@ class Audio:
             return block
         if self.channels == 1:
             return np.repeat(block, channels, axis=1)
-        stereo = block if self.channels == 2 else block @ downmix(self._layout)
+        stereo = block if self.channels == 2 else block @ downmix(self._info.speakers)
         return stereo if channels == 2 else stereo.mean(axis=1, keepdims=True, dtype=np.float32)
 
 
@@ -211,9 +199,9 @@ class _Converter:
         return np.ascontiguousarray(np.concatenate(pieces))
 
 
-def downmix(layout: list[str]) -> npt.NDArray[np.float32]:
+def downmix(speakers: Sequence[str]) -> npt.NDArray[np.float32]:
     """(channels, 2) weights to stereo that cannot clip; unknown speakers go to both sides."""
-    weights = np.array([_DOWNMIX.get(name, (_HALF, _HALF)) for name in layout], np.float32)
+    weights = np.array([_DOWNMIX.get(name, (_HALF, _HALF)) for name in speakers], np.float32)
     return weights / max(float(weights.sum(axis=0).max()), 1.0)
 
 

@@ -12,9 +12,18 @@ from typing import Self, TypeVar
 
 from reelscope.errors import StageTimeout, UnreadableMedia
 from reelscope.media.audio import Audio
-from reelscope.media.container import MediaInfo, read_info
-from reelscope.media.frames import RGB, Budget, Frame, Scan, full_frames, scan, stream_thumbnails
-from reelscope.media.sampling import Moments, choose_moments
+from reelscope.media.frames import (
+    Frame,
+    Picture,
+    Plan,
+    Scan,
+    full_frames,
+    scan,
+    stream_thumbnails,
+)
+from reelscope.media.info import MediaInfo, read_info
+from reelscope.media.sampling import choose_moments
+from reelscope.media.tracks import Track
 from reelscope.records import Skipped, Value, VideoRecord, VideoSource, Voice
 from reelscope.settings import Media
 
@@ -53,7 +62,7 @@ class Clip:
         self.deadline: float | None = None
         self._frames_root = frames_root
         self._lock = threading.RLock()
-        self._scan: tuple[Moments, Scan] | None = None
+        self._scan: tuple[Plan, Scan] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -155,63 +164,49 @@ class Clip:
     def scan(self) -> Scan:
         """The one pass over the pictures; again only if the highlights have changed."""
         with self._lock:
-            moments = self._moments()
-            if self._scan is None or self._scan[0] != moments:
+            plan = self._plan()
+            if self._scan is None or self._scan[0] != plan:
                 self._scan = None
-                self._scan = moments, self._scanned(moments)
+                self._scan = plan, scan(self.info, plan, self.check_time)
             return self._scan[1]
 
-    def thumbnails(self) -> Iterator[tuple[float, RGB]]:
+    def thumbnails(self) -> Iterator[Picture]:
         """(time_s, tiny RGB image) of every decoded frame, in time order."""
         found = self.scan()
         if found.thumbnails is not None:
             return iter(found.thumbnails)
-        return stream_thumbnails(
-            self.info,
-            self._moments(),
-            everything=self._everything,
-            threads=self.threads,
-            check_time=self.check_time,
-        )
+        return stream_thumbnails(self.info, self._plan(), self.check_time)
 
-    def full(self, times_s: Sequence[float]) -> Iterator[tuple[float, RGB]]:
+    def full(self, times_s: Sequence[float]) -> Iterator[Picture]:
         """(time_s, full-size upright RGB) of the frames shown at these times, in time order."""
-        found = self.scan()
-        video = self.info.video
-        assert video is not None  # noqa: S101 - scan() has raised otherwise
         return full_frames(
             self.info,
-            [video.at(time_s) for time_s in times_s],
-            kept=found.kept,
+            [self._video.at(time_s) for time_s in times_s],
+            kept=self.scan().kept,
             threads=self.threads,
             check_time=self.check_time,
         )
 
     @property
-    def _everything(self) -> bool:
-        return self.settings.integrity == "full"
-
-    def _moments(self) -> Moments:
-        video = self.info.video
-        if video is None:
+    def _video(self) -> Track:
+        if self.info.video is None:
             raise UnreadableMedia(f"{self.path.name}: there is no video stream")
+        return self.info.video
+
+    def _plan(self) -> Plan:
+        video, cache = self._video, self.settings.cache_mb * _MB
         voice = self.value(Voice)
         middles = [(s.start_s + s.end_s) / 2 for s in voice.segments] if voice else []
-        return choose_moments(
-            video,
-            sample_fps=self.settings.sample_fps,
-            highlights_s=middles,
-            max_frames=self.settings.max_frames,
-        )
-
-    def _scanned(self, moments: Moments) -> Scan:
-        cache = self.settings.cache_mb * _MB
-        return scan(
-            self.info,
-            moments,
+        return Plan(
+            moments=choose_moments(
+                video,
+                sample_fps=self.settings.sample_fps,
+                highlights_s=middles,
+                max_frames=self.settings.max_frames,
+            ),
             short_side=self.settings.short_side,
-            everything=self._everything,
+            everything=self.settings.integrity == "full",
             threads=self.threads,
-            budget=Budget(thumbnails=cache // 4, full_frames=cache // 2),
-            check_time=self.check_time,
+            thumbnail_bytes=cache // 4,
+            full_bytes=cache // 2,
         )

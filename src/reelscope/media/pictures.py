@@ -10,7 +10,7 @@ import numpy as np
 
 from reelscope.atomic import write_atomic
 from reelscope.errors import OutputError
-from reelscope.media.frames import RGB
+from reelscope.media.images import RGB
 
 
 def write_jpeg(path: Path, image_rgb: RGB, quality: int) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from reelscope.errors import UnreadableMedia
 from reelscope.media.audio import SoundCheck
 from reelscope.media.clip import Clip
-from reelscope.media.container import MediaInfo
 from reelscope.media.fingerprint import media_id
 from reelscope.media.frames import Scan
+from reelscope.media.info import MediaInfo
 from reelscope.records import Integrity, Lane, Ok, Outcome, Probe
 from reelscope.settings import Media
 
@@ -53,8 +53,6 @@ def integrity(clip: Clip) -> Integrity:
     pictures = clip.scan() if info.video else Scan()
     sound = _sound(clip) if info.audio else SoundCheck()
     bad = pictures.bad + sound.bad
-    bad += info.video.corrupt if info.video else 0
-    bad += info.audio.corrupt if info.audio else 0
     until = [t for t in (pictures.until_s, sound.until_s) if t is not None]
     error = info.cut_short or pictures.first_error or sound.first_error
     if bad and error is None:
@@ -62,8 +60,8 @@ def integrity(clip: Clip) -> Integrity:
     return Integrity(
         method=clip.settings.integrity,
         complete=error is None and not _nothing_decoded(info, pictures, sound),
-        video_packets=info.video.packets if info.video else 0,
-        audio_packets=info.audio.packets if info.audio else 0,
+        video_packets=len(info.video.pts) if info.video else 0,
+        audio_packets=len(info.audio.pts) if info.audio else 0,
         bad_packets=bad,
         decoded_until_s=max(until, default=None),
         first_error=error,

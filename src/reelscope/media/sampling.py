@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reelscope.media.container import Integers, Track
+from reelscope.media.tracks import Floats, Integers, Track
 from reelscope.records import FrameKind
 
 Moments = dict[int, frozenset[FrameKind]]
@@ -43,7 +43,7 @@ def choose_moments(
     return _kinds({"iframe": keys, "sampled": sampled, "highlight": special})
 
 
-def _shown_at(track: Track, times_s: np.ndarray) -> Integers:
+def _shown_at(track: Track, times_s: Floats) -> Integers:
     return np.unique(np.array([track.at(float(time)) for time in times_s], np.int64))
 
 
