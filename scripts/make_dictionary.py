@@ -1,0 +1,12 @@
+"""Writes docs/data-dictionary.md from the columns and the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reelscope.export.dictionary import render
+from reelscope.pipeline.summary import Summary
+
+if __name__ == "__main__":
+    page = Path(__file__).parent.parent / "docs" / "data-dictionary.md"
+    page.write_text(render(Summary), encoding="utf-8")

@@ -1,0 +1,248 @@
+"""docs/data-dictionary.md, made from the column table and from the models themselves.
+
+`scripts/make_dictionary.py` writes the page; a test holds it against this.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel
+
+from reelscope.export.batch import ErrorRow
+from reelscope.export.columns import COLUMNS
+from reelscope.export.video import VIDEO_FILES
+from reelscope.records import SCHEMA_VERSION, STAGE_VALUES, VideoRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a JSON file.
+
+    Attributes:
+        path: dots between levels, `[]` for every item of a list, `<...>` for any key.
+        type: in words.
+        unit: what one stands for, or its range; empty where there is none.
+        description: what it says.
+    """
+
+    path: str
+    type: str
+    unit: str
+    description: str
+
+
+def keys(model: type[BaseModel], *, above: str = "") -> Iterator[Key]:
+    """Every key of a model and of the models in it, from the top down."""
+    for name, field in model.model_fields.items():
+        shape = _shape(field.annotation, tuple(field.metadata))
+        path = f"{above}{name}{shape.path}"
+        yield Key(path, shape.text, _unit(name, shape), field.description or "")
+        if shape.model is not None:
+            yield from keys(shape.model, above=f"{path}.")
+
+
+def render(summary: type[BaseModel]) -> str:
+    """The page.
+
+    Args:
+        summary: the model of summary.json, which a room above this one owns.
+    """
+    columns = [(f"`{c.name}`", c.type, c.unit or "", c.stage, c.description) for c in COLUMNS]
+    parts = [
+        _HEAD.format(version=SCHEMA_VERSION),
+        _COLUMNS,
+        _table(("column", "type", "unit", "stage", "meaning"), columns),
+        _ERRORS,
+        _key_table(ErrorRow, first="column"),
+        _RECORD,
+        _key_table(VideoRecord),
+        *_stage_parts(),
+        "## Files in a video's folder\n",
+        *_file_parts(),
+        _CREATOR,
+        _BATCH,
+        _key_table(summary),
+    ]
+    return "\n".join(parts)
+
+
+def _stage_parts() -> Iterator[str]:
+    for stage, model in STAGE_VALUES.items():
+        yield f"### Stage `{stage}`: keys of `stages.{stage}.value`\n"
+        yield f"{_about(model)}\n"
+        yield _key_table(model)
+
+
+def _file_parts() -> Iterator[str]:
+    for name, model in VIDEO_FILES.items():
+        yield f"### {name}\n"
+        if model in STAGE_VALUES.values():
+            yield f"The value of stage `{model.stage}` as it is.\n"  # type: ignore[attr-defined]
+        yield _key_table(model)
+
+
+def _about(model: type[BaseModel]) -> str:
+    """The model's own words, without the line breaks of its paragraphs."""
+    paragraphs = (model.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _key_table(model: type[BaseModel], *, first: str = "key") -> str:
+    rows = [(f"`{k.path}`", k.type, k.unit, k.description) for k in keys(model)]
+    return _table((first, "type", "unit", "meaning"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n"
+
+
+# ----------------------------------------------------------------------------- types
+
+
+@dataclass(slots=True)
+class _Shape:
+    """A type in words, the path that leads into it, and the model inside it."""
+
+    text: str
+    path: str = ""
+    model: type[BaseModel] | None = None
+    limits: tuple[object, ...] = ()
+
+
+_WORDS = {str: "text", int: "integer", float: "number", bool: "boolean"}
+
+
+def _shape(annotation: Any, metadata: tuple[object, ...] = ()) -> _Shape:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _shape(args[0], args[1:])
+    if origin in (Union, types.UnionType):
+        inner = _shape(next(arg for arg in args if arg is not type(None)), metadata)
+        inner.text += " or null"
+        return inner
+    if origin is Literal:
+        return _Shape(" / ".join(f"`{value}`" for value in args))
+    if origin in (tuple, dict):
+        return _container(origin, args)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _Shape("object", model=annotation)
+    return _Shape(_WORDS.get(annotation, "time, ISO 8601 UTC"), limits=_limits(metadata))
+
+
+def _container(origin: type, args: tuple[Any, ...]) -> _Shape:
+    inner = _shape(args[1] if origin is dict else args[0])
+    if origin is dict:
+        key = "kind" if get_origin(args[0]) is Literal else "name"
+        inner.text, step = f"{inner.text} by {key}", f".<{key}>"
+    else:
+        times = "list of" if args[-1] is Ellipsis else f"{len(args)} ×"
+        inner.text, step = f"{times} {inner.text}", "[]"
+    inner.path = step + inner.path
+    return inner
+
+
+def _limits(metadata: Iterable[object]) -> tuple[object, ...]:
+    found: list[object] = []
+    for item in metadata:
+        found += getattr(item, "metadata", [item])
+    return tuple(item for item in found if isinstance(item, Ge | Le))
+
+
+# ----------------------------------------------------------------------------- units
+
+_SUFFIX_UNITS = {
+    "_s": "s", "_ns": "ns", "_hz": "Hz", "_bps": "bit/s", "_bytes": "bytes", "_px": "px",
+    "_px[]": "px", "_deg": "degrees", "_lufs": "LUFS", "_lu": "LU", "_dbtp": "dBTP",
+    "_duration": "s", "_per_minute": "1/min", "_wpm": "1/min",
+}  # fmt: skip
+_UNITS = {
+    "width": "px", "height": "px", "box": "px", "fps": "1/s", "seconds": "s",
+    "speaking_time": "s", "mean_pause": "s", "media_seconds": "s", "articulation_rate": "1/s",
+    "luma": "0-255", "contrast": "0-255", "black_below": "0-255", "motion": "1/s",
+    "bytes_before": "bytes", "bytes_after": "bytes", "ssim": "-1 to 1",
+}  # fmt: skip
+
+
+def _unit(name: str, shape: _Shape) -> str:
+    if set(shape.limits) >= {Ge(0.0), Le(1.0)}:
+        return "0-1"
+    if set(shape.limits) >= {Ge(1.0), Le(10.0)}:
+        return "1-10"
+    if name in _UNITS:
+        return _UNITS[name]
+    return next((unit for end, unit in _SUFFIX_UNITS.items() if name.endswith(end)), "")
+
+
+# ------------------------------------------------------------------------------ words
+
+_HEAD = """\
+# Data dictionary
+
+<!-- Made by scripts/make_dictionary.py from the code. Do not edit: a test compares. -->
+
+Every column and every key that Reelscope writes, schema version {version}. The version is
+raised when a reader of the files has to change.
+
+- **Times** are seconds from the start of the video, from exact presentation timestamps,
+  rounded to microseconds. Dates are UTC.
+- **Shares and confidences** are 0-1. **Pixels** count from the top left corner of the upright
+  picture.
+- **null** (an empty cell in CSV) means that there is no such value: the stage did not run, was
+  skipped, failed, or its method cannot know it. Nothing is filled in. Nobody speaking is
+  a value: 0 seconds of speech.
+- The files are made from the records alone: the same records give the same bytes. Rows are
+  sorted by creator, then by video id, as plain text.
+"""
+
+_COLUMNS = """\
+## Columns: one row per video
+
+In `data/results/<batch_id>/video_features_results.csv`, `.json` and `.parquet` for the videos of
+a batch, and in `data/analysis_results/<creator>/<creator>.csv` for all videos of a creator.
+
+- **CSV**: UTF-8 without a byte order mark, comma, quotes where needed, line feed. Numbers read
+  back equal. Line breaks and tabs inside a text are blanks here, other control characters are
+  left out. A text that begins with `=`, `+`, `-` or `@` (blanks before it do not count) has an
+  apostrophe before it, so that a spreadsheet does not run it; numbers such as -23.1 stay
+  numbers. In a spreadsheet, import `video_id` and `music_id` as text: they have more digits
+  than its numbers hold.
+- **JSON**: a list of objects. **Parquet**: typed and nullable, unit and description in each
+  field's metadata, `schema_version` in the file's. In both, texts are exact.
+"""
+
+_ERRORS = """\
+## errors.csv: one row per failed stage
+
+In `data/results/<batch_id>/`. Skipped stages are not in it: what a video lacks stands in its
+record, and what this machine lacks stands once in `summary.json` under `remedies`.
+"""
+
+_RECORD = """\
+## record.json: all that is known of a video
+
+In `data/analysis_results/<creator>/<video_id>/`. Checkpoint and result in one: `stages` holds,
+for every stage, how it ended and what it found.
+"""
+
+_CREATOR = """\
+## Files of a creator
+
+In `data/analysis_results/<creator>/`: `<creator>.csv` with the columns above; `<creator>.json`
+with the keys `schema_version` (integer), `creator` (text) and `videos` (list of records, the keys
+of record.json); `report.md` for reading, with the chosen pictures. The pictures themselves stand
+in `data/tiktok_frames/<frames_id>/`.
+"""
+
+_BATCH = """\
+## Files of a batch
+
+In `data/results/<batch_id>/`, beside the tables above: `settings.yml`, every setting of the run
+without secrets (the keys of config/config.yml), and summary.json, the run in numbers:
+"""

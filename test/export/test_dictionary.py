@@ -1,0 +1,110 @@
+"""The data dictionary says everything that the files say, and nothing else."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelscope.export.batch import ErrorRow, export_batch
+from reelscope.export.columns import COLUMNS
+from reelscope.export.dictionary import keys, render
+from reelscope.export.video import VIDEO_FILES, export_video
+from reelscope.pipeline.summary import Summary
+from reelscope.records import STAGE_VALUES, StageRecord, VideoRecord
+
+Make = Callable[..., VideoRecord]
+MODELS = [ErrorRow, VideoRecord, Summary, *STAGE_VALUES.values(), *VIDEO_FILES.values()]
+
+WITHOUT_UNIT = {
+    "score", "sharpness", "colourfulness", "blurred_below", "rate_variation", "syllables_per_word",
+    "real_time_factor",
+}  # fmt: skip
+"""Numbers that are a plain ratio or a scale of their own."""
+
+
+def paths(data: Any, above: str = "") -> Iterator[str]:
+    """Every key in a JSON value, as the dictionary writes it."""
+    if isinstance(data, list):
+        for item in data:
+            yield from paths(item, f"{above}[]")
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            path = f"{above}.{key}" if above else key
+            yield path
+            yield from paths(value, path)
+
+
+def known(heading: str, page: str) -> set[str]:
+    """The keys or columns of the table below a heading."""
+    section = page[page.index(f"\n{heading}") :].split("\n#", 2)[1]
+    return set(re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE))
+
+
+def assert_explained(data: Any, table: set[str]) -> None:
+    keys_of = [re.sub(r"(\[\])+$", "", path) for path in table]
+    holders = [re.sub(r"\.<\w+>$", "", path) for path in keys_of]
+    patterns = [re.sub(r"<\w+>", "[a-z_]+", re.escape(path)) for path in (*keys_of, *holders)]
+    for path in set(paths(data)):
+        assert any(re.fullmatch(pattern, path) for pattern in patterns), path
+
+
+@pytest.fixture(scope="module")
+def page(repository: Path) -> str:
+    return (repository / "docs" / "data-dictionary.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_what_the_code_says(page: str) -> None:
+    assert page == render(Summary), "run: python scripts/make_dictionary.py"
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_key_is_described_and_every_number_has_a_unit(model: Any) -> None:
+    for key in keys(model):
+        name = re.sub(r"[.\[].*", "", key.path.rsplit(".", 1)[-1])
+        assert key.description, key.path
+        if key.type.startswith(("number", "list of number")) and name not in WITHOUT_UNIT:
+            assert key.unit, key.path
+
+
+def test_the_page_has_exactly_the_columns(page: str) -> None:
+    assert known("## Columns", page) == {column.name for column in COLUMNS}
+    assert known("## errors.csv", page) == set(ErrorRow.model_fields)
+
+
+def test_every_key_of_a_record_is_explained(make: Make, failed: StageRecord, page: str) -> None:
+    record = make()
+    data = json.loads(record.with_stage("text", failed).model_dump_json())
+    for stage in data["stages"].values():
+        stage["value"] = None
+    data["source"]["platform"] = json.loads(record.model_dump_json())["stages"]["platform"]["value"]
+    assert_explained(data, known("## record.json", page))
+    for name, stage in json.loads(record.model_dump_json())["stages"].items():
+        assert_explained(stage["value"], known(f"### Stage `{name}`", page))
+
+
+def test_every_key_of_the_other_files_is_explained(
+    make: Make, failed: StageRecord, page: str, tmp_path: Path
+) -> None:
+    export_video(make(), tmp_path)
+    for name in VIDEO_FILES:
+        assert_explained(json.loads((tmp_path / name).read_text()), known(f"### {name}", page))
+    export_video(make(voice=failed), tmp_path)
+    audio = "audio_analysis_results.json"
+    assert_explained(json.loads((tmp_path / audio).read_text()), known(f"### {audio}", page))
+
+    export_batch([make(voice=failed)], tmp_path, settings={}, summary={})
+    for name, heading in {
+        "errors.csv": "## errors",
+        "video_features_results.csv": "## Col",
+    }.items():
+        with (tmp_path / name).open(newline="", encoding="utf-8") as file:
+            assert set(csv.DictReader(file).fieldnames or ()) == known(heading, page)
+
+
+def test_a_key_that_nobody_explained_is_noticed(page: str) -> None:
+    with pytest.raises(AssertionError, match="secret"):
+        assert_explained({"segments": [{"secret": 1}]}, known("### Stage `voice`", page))
