@@ -106,6 +106,8 @@ def test_a_name_that_is_not_utf_8_is_left_out_with_a_word(
     (tmp_path / "anna" / os.fsdecode(b"caf\xe9.mp4")).touch()
     assert [s.video_id for s in folder_videos(tmp_path, ANNA)] == ["a"]
     assert "not UTF-8" in caplog.text
+    with pytest.raises(UsageError, match="not UTF-8"):
+        file_videos([tmp_path / "anna" / os.fsdecode(b"caf\xe9.mp4")])
 
 
 def test_the_folder_is_found_in_other_capitals(tmp_path: Path) -> None:

@@ -115,6 +115,8 @@ def _videos_at(path: Path) -> Iterator[Path]:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if not _is_text(str(path)):
+        raise UsageError(f"{str(path)!a}: the name is not UTF-8; rename it first")
     if stat.S_ISDIR(mode):
         yield from _walk(path)
     elif not stat.S_ISREG(mode):
