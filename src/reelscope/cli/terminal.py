@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import unicodedata
 
 from rich.console import Console
 
-console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+PIPE_WIDTH = 120
+"""Columns where the output is no terminal and COLUMNS is not set."""
+
+_width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=_width)
 progress_console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 

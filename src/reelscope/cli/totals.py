@@ -30,9 +30,9 @@ def show_totals(summary: Summary, batch: Batch) -> None:
 
 def _table(summary: Summary) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("stage")
+    table.add_column("stage", no_wrap=True)
     for name in ("ok", "skipped", "failed", "earlier", "seconds", "x real time"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("engine", style="dim")
     for name, stage in summary.stages.items():
         table.add_row(name, *_cells(stage))

@@ -108,10 +108,6 @@ class Tally:
         """Count an end."""
         self.counts[name, record.status] += 1
         self._work_s[name] += record.seconds
-        if record.status == "failed":
-            self._group(name, record.kind or "error", record.message or "", None)
-        elif record.status == "skipped" and record.remedy:
-            self._group(name, "skipped", record.reason or "", record.remedy)
 
     def video_ended(self, record: VideoRecord, reused: frozenset[str]) -> None:
         """Count a video, and what earlier runs had already found of it."""
@@ -126,6 +122,7 @@ class Tally:
         length_s = _length_s(record)
         self.media_s += length_s
         for name, stage in asked.items():
+            self._note(name, stage)
             if stage.status == "ok" and name not in reused:
                 self._ok_media_s[name] += length_s
                 self._ok_work_s[name] += stage.seconds
@@ -137,6 +134,13 @@ class Tally:
     def problem(self, where: str, message: str) -> None:
         """Keep a problem for the end of the run."""
         self._problems.append(Problem(where=where, message=message))
+
+    def _note(self, name: str, stage: StageRecord) -> None:
+        """Group what failed or could be helped; what stands from an earlier run too."""
+        if stage.status == "failed":
+            self._group(name, stage.kind or "error", stage.message or "", None)
+        elif stage.status == "skipped" and stage.remedy:
+            self._group(name, "skipped", stage.reason or "", stage.remedy)
 
     def _group(self, stage: str, kind: str, message: str, remedy: str | None) -> None:
         count, first = self._groups.get((stage, kind, remedy), (0, message))
