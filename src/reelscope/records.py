@@ -534,7 +534,7 @@ class Choice(Value):
 STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
-        Platform, Voice, Probe, Events, SpeechRate, Keyframes, Quality, Similarity,
+        Platform, Probe, Voice, Events, SpeechRate, Keyframes, Quality, Similarity,
         Stills, Shots, OnScreenText, Choice,
     )
 }  # fmt: skip

@@ -28,7 +28,8 @@ from reelscope.records import (
 MAX_TEXT = 300
 """Characters of a caption or of the texts on screen; the whole stands in the other files."""
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # CommonMark 0.31, 2.4: all may be escaped
+# What formats or links in the middle of a line (CommonMark 0.31 section 6, GFM autolinks).
+_MARKUP = re.compile(r"([\\`*_\[\]<>#|~!&$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _HIDDEN = {"Cc", "Cf", "Cs"}  # among them the marks that turn the direction of a line
 _JOINERS = "\u200c\u200d"  # Persian words and joined emoji need them
 _HEADS = ("video", "length", "speech", "rate", "loudness", "cuts/min", "texts", "not done")
@@ -40,7 +41,7 @@ def escape(text: str, *, longest: int = MAX_TEXT) -> str:
     shown = "".join(c for c in text if c in _JOINERS or unicodedata.category(c) not in _HIDDEN)
     if len(shown) > longest:
         shown = shown[: longest - 1].rstrip() + "…"
-    return _PUNCTUATION.sub(r"\\\1", shown)
+    return _MARKUP.sub(r"\\\1", shown)
 
 
 class Report:
