@@ -93,5 +93,7 @@ def outcome_of(error: Exception, *, owns_file: bool) -> Skipped | Failed:
 
 
 def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    # A file name that is no UTF-8 comes as lone surrogates, which no JSON can hold.
+    clean = str(error).encode("utf-8", "replace").decode("utf-8")
+    text = " ".join(clean.split()) or type(error).__name__
     return text if len(text) <= 500 else text[:497] + "..."
