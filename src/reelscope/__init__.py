@@ -1,3 +1,23 @@
-"""Reelscope turns short videos into facts."""
+"""Reelscope turns short videos into facts.
+
+`reelscope.analyze(paths)` does what the command line does; it and its companions are
+loaded when they are first asked for (PEP 562), so that the import stays quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+__all__ = ["Analysis", "__version__", "analyze", "open_clip"]
+
+if TYPE_CHECKING:
+    from reelscope.api import Analysis, analyze, open_clip
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'reelscope' has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module("reelscope.api"), name)
