@@ -214,12 +214,17 @@ def draw_caption(image: RGB, caption: Caption) -> None:
 
 
 def caption_box(caption: Caption, size: Size) -> Box:
-    """Where the ink of the words is: left, top, right, bottom; right and bottom excluded."""
+    """Where the ink of the words is: left, top, right, bottom; right and bottom excluded.
+
+    Words that would leave the picture are moved inside; what cannot fit is cut.
+    """
     width, height = size
     ink_height, ink_width = _ink(caption.text, caption.weight, _letter_px(caption, size)).shape
     left = round(caption.centre[0] * width - ink_width / 2)
     top = round(caption.centre[1] * height - ink_height / 2)
-    return max(0, left), max(0, top), min(width, left + ink_width), min(height, top + ink_height)
+    left, top = min(left, width - ink_width), min(top, height - ink_height)
+    left, top = max(0, left), max(0, top)
+    return left, top, min(width, left + ink_width), min(height, top + ink_height)
 
 
 def _letter_px(caption: Caption, size: Size) -> int:
