@@ -142,6 +142,7 @@ class BadFile:
 
 _SIZE = (160, 96)
 _SCENES = (media.Scene(1.0, text="ONE"), media.Scene(1.0, (40, 120, 200), text="TWO"))
+_LONGER = (media.Scene(4.0, text="ONE"), media.Scene(4.0, (40, 120, 200), text="TWO"))
 
 
 def _sound(seconds: float = 2.0, rate_hz: int = 16000) -> media.Sound:
@@ -260,7 +261,7 @@ def _size_changes(path: Path) -> None:
     parts = []
     for k, size in enumerate(((160, 96), (96, 160))):
         part = path.with_name(f"part{k}.ts")
-        video(size=size, first_pts_s=2.0 * k)(part)
+        video(size=size, first_pts_s=2.112 * k)(part)
         parts.append(part.read_bytes())
         part.unlink()
     path.write_bytes(b"".join(parts))
@@ -324,7 +325,8 @@ BAD_FILES: dict[str, BadFile] = {
         video=True, audio=True, whole=False,
     ),
     "truncated_webm": BadFile(
-        "truncated.webm", _changed(video(codec="libvpx"), _first(0.6)),
+        "truncated.webm",
+        _changed(video(codec="libvpx", scenes=_LONGER, sound=_sound(8.0)), _first(0.5)),
         video=True, audio=True, whole=False,
     ),
     "no_head": BadFile(
@@ -362,7 +364,7 @@ BAD_FILES: dict[str, BadFile] = {
     "wide": BadFile("wide.mp4", video(size=(8192, 16)), True, True),
     "tall": BadFile("tall.mp4", video(size=(16, 8192)), True, True),
     "odd_size": BadFile("odd_size.webm", video(codec="libvpx-vp9", size=(161, 95)), True, True),
-    "size_changes": BadFile("size_changes.ts", _size_changes, True, True),
+    "size_changes": BadFile("size_changes.ts", _size_changes, True, True, whole=False),
     "rotated": BadFile("rotated.mp4", video(rotation=90), True, True),
     "variable_rate": BadFile("variable_rate.mp4", video(vfr=True), True, True),
     "negative_pts": BadFile("negative_pts.ts", video(**_NEGATIVE), True, True),
@@ -371,9 +373,11 @@ BAD_FILES: dict[str, BadFile] = {
     "far_pts": BadFile("far_pts.flv", video(**_NEGATIVE), True, True),
     "lies_mp4": BadFile("lies.mp4", _as(".webm", video(codec="libvpx")), True, True),
     "no_suffix": BadFile("no_suffix", _as(".mp4", video()), True, True),
-    "wav_1_hz": BadFile("wav_1_hz.wav", _bytes(_wav(1, 1, 16000)), audio=True),
+    "wav_1_hz": BadFile("wav_1_hz.wav", _bytes(_wav(1, 1, 16000))),
     "wav_0_channels": BadFile("wav_0_channels.wav", _bytes(_wav(16000, 0, 16000))),
-    "wav_endless": BadFile("wav_endless.wav", _bytes(_wav(16000, 1, 0xFFFFFFF0)), audio=True),
+    "wav_endless": BadFile(
+        "wav_endless.wav", _bytes(_wav(16000, 1, 0xFFFFFFF0)), audio=True, whole=False
+    ),
     "two_hours": BadFile("two_hours.mp4", _two_hours, True, True, slow=True),
     # Names.
     "newline": BadFile("new\nline.mp4", video(), True, True),
