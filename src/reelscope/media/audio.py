@@ -24,8 +24,8 @@ Samples: TypeAlias = npt.NDArray[np.float32]
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 768_000
 MOST_CHANNELS = 64
-TIME_TOLERANCE_S = 0.1
-"""Timestamps are trusted against the count of samples beyond this difference."""
+TIME_TOLERANCE_S = 0.04
+"""Where the timestamps run ahead of the samples by more, something is missing: silence."""
 
 _HALF = 0.5**0.5
 _DOWNMIX = {
@@ -153,11 +153,18 @@ class Audio:
                 ):
                     for frame in decode(context, packet, faults):
                         sound = cast("AudioFrame", frame)
-                        yield self._time(sound), converter.samples(sound)
+                        time_s = self._time(sound)
+                        yield time_s, self._to_end(time_s, converter.samples(sound))
                 for frame in decode(context, None, faults):
                     yield None, converter.samples(cast("AudioFrame", frame))
             finally:
                 drain(context)
+
+    def _to_end(self, time_s: float | None, block: Samples) -> Samples:
+        """Without the padding that encoders add after the last sample."""
+        if time_s is None or not self._track.step:
+            return block
+        return block[: max(round((self.duration_s - time_s) * self.rate_hz), 0)]
 
     def _time(self, frame: AudioFrame) -> float | None:
         if frame.pts is None or not frame.time_base or not len(self._track.order):

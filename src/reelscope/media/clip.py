@@ -181,7 +181,7 @@ class Clip:
         """(time_s, full-size upright RGB) of the frames shown at these times, in time order."""
         return full_frames(
             self.info,
-            [self._video.at(time_s) for time_s in times_s],
+            self._video.at(times_s).tolist(),
             kept=self.scan().kept,
             threads=self.threads,
             check_time=self.check_time,

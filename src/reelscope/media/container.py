@@ -19,6 +19,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from reelscope.errors import UnreadableMedia
+from reelscope.media.mp4 import refuse_false_tables
 
 Packet: TypeAlias = "AVPacket[Stream]"
 
@@ -100,6 +101,7 @@ def _refuse_what_is_no_file(path: Path) -> None:
         raise UnreadableMedia(f"{path.name} is not a regular file")
     if facts.st_size == 0:
         raise UnreadableMedia(f"{path.name}: the file is empty")
+    refuse_false_tables(path)
 
 
 def _why_not(path: Path, error: FFmpegError) -> str:

@@ -177,7 +177,8 @@ class _Decoder:
             if tick is None or not self.newest < tick <= self.track.order[-1]:
                 continue
             if picture.is_corrupt:
-                self.faults.note("a picture is damaged", tick=tick)
+                time_s = self.track.second(tick)
+                self.faults.note(f"the picture at {time_s:.2f} s is damaged", tick=tick)
             self.newest = tick
             yield tick, picture
 

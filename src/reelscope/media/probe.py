@@ -55,11 +55,12 @@ def integrity(clip: Clip) -> Integrity:
     bad = pictures.bad + sound.bad
     until = [t for t in (pictures.until_s, sound.until_s) if t is not None]
     error = info.cut_short or pictures.first_error or sound.first_error
+    error = error or _what_is_missing(info, pictures, sound)
     if bad and error is None:
         error = f"{bad} packets are marked as damaged"
     return Integrity(
         method=clip.settings.integrity,
-        complete=error is None and not _nothing_decoded(info, pictures, sound),
+        complete=error is None,
         video_packets=len(info.video.pts) if info.video else 0,
         audio_packets=len(info.audio.pts) if info.audio else 0,
         bad_packets=bad,
@@ -75,8 +76,12 @@ def _sound(clip: Clip) -> SoundCheck:
         return SoundCheck(bad=0, first_error=str(error))
 
 
-def _nothing_decoded(info: MediaInfo, pictures: Scan, sound: SoundCheck) -> bool:
-    return bool((info.video and not pictures.decoded) or (info.audio and sound.until_s is None))
+def _what_is_missing(info: MediaInfo, pictures: Scan, sound: SoundCheck) -> str | None:
+    if info.video and not pictures.decoded:
+        return "no picture could be decoded"
+    if info.audio and sound.until_s is None:
+        return "no sound could be decoded"
+    return None
 
 
 class ProbeStage:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
-from reelscope.media.tracks import Floats, Integers, Track
+from reelscope.media.tracks import EPSILON_S, Integers, Track
 from reelscope.records import FrameKind
 
 Moments = dict[int, frozenset[FrameKind]]
@@ -33,34 +34,26 @@ def choose_moments(
     """
     share = max(max_frames // 3, 1)
     keys = track.key_order
-    special = _shown_at(track, np.asarray(highlights_s, np.float64))
-    special = _evenly(special, max(max_frames - 2 * share, share))
+    special = _evenly(np.unique(track.at(highlights_s)), max(max_frames - 2 * share, share))
     room = max_frames - len(special) - min(len(keys), share)
     sampled = _sampled(track, sample_fps, max(room, 1))
-    room = max_frames - len(np.union1d(special, sampled))
-    already = np.isin(keys, sampled) | np.isin(keys, special)
-    keys = np.union1d(keys[already], _evenly(keys[~already], max(room, 0)))
-    return _kinds({"iframe": keys, "sampled": sampled, "highlight": special})
-
-
-def _shown_at(track: Track, times_s: Floats) -> Integers:
-    return np.unique(np.array([track.at(float(time)) for time in times_s], np.int64))
+    taken = np.union1d(special, sampled)
+    left = _evenly(keys[~np.isin(keys, taken)], max(max_frames - len(taken), 0))
+    keys = np.union1d(keys[np.isin(keys, taken)], left)
+    return _first(_kinds({"iframe": keys, "sampled": sampled, "highlight": special}), max_frames)
 
 
 def _sampled(track: Track, sample_fps: float, room: int) -> Integers:
     """One frame per 1 / sample_fps seconds; a longer interval if that is too many."""
     first, last = track.times_s[0], track.times_s[-1]
-    count = int((last - first) * sample_fps) + 1
-    step = 1 / sample_fps if count <= room else (last - first) / room
-    times = np.arange(min(count, room)) * step
-    return _shown_at(track, first + times)
+    count = int((last - first + EPSILON_S) * sample_fps) + 1
+    step_s = 1 / sample_fps if count <= room else (last - first) / room
+    return np.unique(track.at(first + step_s * np.arange(min(count, room))))
 
 
 def _evenly(values: Integers, most: int) -> Integers:
     if len(values) <= most:
         return values
-    if most == 0:
-        return values[:0]
     return values[np.linspace(0, len(values) - 1, most).round().astype(np.int64)]
 
 
@@ -70,3 +63,8 @@ def _kinds(ticks: dict[FrameKind, Integers]) -> Moments:
         for value in values.tolist():
             found.setdefault(value, set()).add(kind)
     return {tick: frozenset(found[tick]) for tick in sorted(found)}
+
+
+def _first(moments: Moments, most: int) -> Moments:
+    """A bound of one or two frames leaves no room for thirds."""
+    return dict(islice(moments.items(), most))

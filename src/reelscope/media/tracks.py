@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -100,10 +101,11 @@ class Track:
         base = self.time_base
         return round(tick * (base.numerator / base.denominator) - self.start_s, 6) + 0.0
 
-    def at(self, time_s: float) -> int:
-        """Tick of the frame that is shown at a time: the last that began by then."""
-        place = int(np.searchsorted(self.times_s, time_s + EPSILON_S, side="right")) - 1
-        return int(self.order[max(place, 0)])
+    def at(self, times_s: Sequence[float] | Floats) -> Integers:
+        """Ticks of the frames that are shown at these times: the last that began by then."""
+        moments = np.asarray(times_s, np.float64) + EPSILON_S
+        places = np.searchsorted(self.times_s, moments, side="right") - 1
+        return self.order[np.maximum(places, 0)]
 
 
 class Collector:
