@@ -428,8 +428,10 @@ class Stills(Value):
 
 
 class Cut(Frozen):
-    time_s: Seconds = Field(description="First frame of the new shot.")
-    kind: Literal["cut", "fade"] = Field(description="fade: through black or white, not at once.")
+    time_s: Seconds = Field(description="First frame of the new shot; middle of a dissolve.")
+    kind: Literal["cut", "fade", "dissolve"] = Field(
+        description="fade: through black, not at once; dissolve: one picture mixed into the next."
+    )
     score: Number = Field(description="Strength over what was asked for: 1 is just enough.")
 
 
@@ -444,7 +446,7 @@ class Hook(Frozen):
     end_s: Seconds = Field(
         description="settings.shots.hook_s, or the whole video if it is shorter."
     )
-    cuts: int = Field(description="Cuts and fades in the hook.")
+    cuts: int = Field(description="Of all kinds, in the hook.")
     first_cut_s: Seconds | None = Field(description="Of the video, also if it is after the hook.")
     motion: Number | None = Field(
         description="Mean absolute luma change per second, 0-255 scale, cuts left out."
@@ -472,12 +474,13 @@ class Shots(Value):
 
 
 Point: TypeAlias = tuple[Number, Number]
+Box: TypeAlias = tuple[Point, Point, Point, Point]
 
 
 class TextLine(Frozen):
     text: str = Field(description="As it was read.")
     confidence: Share = Field(description="How sure the reader is.")
-    box: tuple[Point, Point, Point, Point] = Field(
+    box: Box = Field(
         description="Corners in pixels of the upright full frame, clockwise from top left."
     )
 
@@ -494,7 +497,7 @@ class TextAppearance(Frozen):
     start_s: Seconds = Field(description="First frame in which it was read.")
     end_s: Seconds = Field(description="Until when it is on screen.")
     confidence: Share = Field(description="Of that reading.")
-    box: tuple[Point, Point, Point, Point] = Field(
+    box: Box = Field(
         description="Corners of that reading, as in a line's box."
     )
     frames: int = Field(description="In how many looked-at frames it was read.")
