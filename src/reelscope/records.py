@@ -497,9 +497,7 @@ class TextAppearance(Frozen):
     start_s: Seconds = Field(description="First frame in which it was read.")
     end_s: Seconds = Field(description="Until when it is on screen.")
     confidence: Share = Field(description="Of that reading.")
-    box: Box = Field(
-        description="Corners of that reading, as in a line's box."
-    )
+    box: Box = Field(description="Corners of that reading, as in a line's box.")
     frames: int = Field(description="In how many looked-at frames it was read.")
 
 
