@@ -152,13 +152,13 @@ class Quality(Section):
         6.0, ge=0, le=255, description="... if its standard deviation is below this too."
     )
     blur_share: Unit = Field(
-        0.5, description="Blurred: sharpness below this share of the video's upper quartile,"
+        1.0, description="Blurred: sharpness below this share of the video's upper quartile,"
     )
     blur_edge_share: Unit = Field(
         0.016, description="... and edges wider than this share of the short side"
     )
     blur_edge_ratio: float = Field(
-        1.75, ge=1, le=100, description="... and than so many times those of its sharp frames."
+        1.4, ge=1, le=100, description="... and than so many times those of its sharp frames."
     )
     blur_floor: float = Field(
         2.0, ge=0, description="Less sharp than this is blurred too, if the video has better."
