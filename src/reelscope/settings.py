@@ -181,13 +181,17 @@ class Shots(Section):
     """Stage `shots`: cuts, fades and the hook."""
 
     threshold: float = Field(
-        3.0, gt=0, description="PySceneDetect AdaptiveDetector: adaptive_threshold."
+        2.0,
+        gt=0,
+        description="A cut: PySceneDetect's adaptive ratio times the squared share that changed.",
     )
-    min_content: float = Field(15.0, ge=0, description="... min_content_val.")
-    fade_luma: float = Field(12.0, ge=0, le=255, description="Fade to black: mean luma below this.")
-    min_shot_s: float = Field(
-        0.3, ge=0, description="Cuts closer than this to the last one are dropped."
+    min_content: float = Field(
+        15.0, ge=0, description="... whose content_val is at least this, 0-255."
     )
+    fade_luma: float = Field(
+        12.0, ge=0, le=64, description="Fade: 80 % of the picture has less luma than this."
+    )
+    min_shot_s: float = Field(0.3, ge=0, description="No shot is shorter.")
     hook_s: float = Field(3.0, gt=0, description="Length of the hook.")
 
 
