@@ -60,11 +60,9 @@ class Audio:
         self.rate_hz = info.audio_rate_hz or 0
         self.channels = info.audio_channels or 0
         if not LOWEST_RATE_HZ <= self.rate_hz <= HIGHEST_RATE_HZ:
-            raise UnreadableMedia(
-                f"{info.path.name}: the sound states a sample rate of {self.rate_hz} Hz"
-            )
+            raise UnreadableMedia(f"the sound states a sample rate of {self.rate_hz} Hz")
         if not 1 <= self.channels <= MOST_CHANNELS:
-            raise UnreadableMedia(f"{info.path.name}: the sound states {self.channels} channels")
+            raise UnreadableMedia(f"the sound states {self.channels} channels")
 
     @property
     def duration_s(self) -> float:

@@ -85,7 +85,7 @@ class Clip:
     def path(self) -> Path:
         """The file."""
         if not self.source.path:
-            raise UnreadableMedia(f"{self.source.video_id} has no file on this machine")
+            raise UnreadableMedia("the video has no file on this machine")
         return Path(self.source.path)
 
     @property
@@ -142,7 +142,7 @@ class Clip:
             UnreadableMedia: there is none, or its header makes no sense.
         """
         if not self.info.has_audio:
-            raise UnreadableMedia(f"{self.path.name}: there is no audio stream")
+            raise UnreadableMedia("there is no audio stream")
         share = self.settings.cache_mb * _MB // 4
         return Audio(self.info, cache_bytes=share, check_time=self.check_time)
 
@@ -158,7 +158,7 @@ class Clip:
         found = self.scan()
         if not found.frames:
             reason = found.first_error or "its decoder gives nothing"
-            raise UnreadableMedia(f"{self.path.name}: no picture could be decoded ({reason})")
+            raise UnreadableMedia(f"no picture could be decoded ({reason})")
         return found.frames
 
     def scan(self) -> Scan:
@@ -190,7 +190,7 @@ class Clip:
     @property
     def _video(self) -> Track:
         if self.info.video is None:
-            raise UnreadableMedia(f"{self.path.name}: there is no video stream")
+            raise UnreadableMedia("there is no video stream")
         return self.info.video
 
     def _plan(self) -> Plan:

@@ -84,7 +84,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
             timeout=OPEN_TIMEOUT_S,
         )
     except FFmpegError as error:
-        raise UnreadableMedia(f"{path.name}: {_why_not(path, error)}") from error
+        raise UnreadableMedia(_why_not(path, error)) from error
     try:
         yield container
     finally:
@@ -96,11 +96,11 @@ def _refuse_what_is_no_file(path: Path) -> None:
         facts = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableMedia(f"{path.name}: the file cannot be opened ({reason})") from error
+        raise UnreadableMedia(f"the file cannot be opened ({reason})") from error
     if not stat.S_ISREG(facts.st_mode):
-        raise UnreadableMedia(f"{path.name} is not a regular file")
+        raise UnreadableMedia("this is not a regular file")
     if facts.st_size == 0:
-        raise UnreadableMedia(f"{path.name}: the file is empty")
+        raise UnreadableMedia("the file is empty")
     refuse_false_tables(path)
 
 

@@ -30,7 +30,7 @@ def media_id(path: Path, known: MediaId | None = None) -> MediaId:
         after = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableMedia(f"{path.name}: the file cannot be opened ({reason})") from error
+        raise UnreadableMedia(f"the file cannot be opened ({reason})") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise MediaChanged(f"{path.name} changed while it was read")
+        raise MediaChanged("the file changed while it was read")
     return MediaId(sha256=digest, size_bytes=after.st_size, mtime_ns=after.st_mtime_ns)

@@ -35,6 +35,8 @@ DEFAULT_BONUS = 5_000_000
 """What the default flag of a stream is worth, in pixels or channels: the ffmpeg program's
 automatic choice of streams uses the same number."""
 
+FULL_INDEX = ("mov", "avi")
+"""Containers whose index lists every packet, so that missing ones were cut off."""
 HONEST_HEADERS = ("matroska", "flv")
 """Containers whose stated duration is exact, so that a shorter file was cut."""
 
@@ -145,7 +147,7 @@ def _info(
         video.track() if video else None, audio.track() if audio else None, audio
     )
     if pictures is None and sound is None:
-        raise UnreadableMedia(f"{path.name}: there are neither pictures nor sound to decode in it")
+        raise UnreadableMedia("there are neither pictures nor sound to decode in it")
     end_s = max(track.end_s for track in (pictures, sound) if track)
     info = MediaInfo(
         path=path,
@@ -196,10 +198,10 @@ def _with_sound(info: MediaInfo, audio: Collector) -> MediaInfo:
 
 def _with_pictures(info: MediaInfo, track: Track, video: Collector) -> MediaInfo:
     context = cast("VideoCodecContext", video.stream.codec_context)
-    _refuse_size(info.path, context.width, context.height)
+    _refuse_size(context.width, context.height)
     first = _first_picture(context, video.hopeful)
     width, height = (first.width, first.height) if first else (context.width, context.height)
-    _refuse_size(info.path, width, height)
+    _refuse_size(width, height)
     turned = Orientation.of(first) if first else Orientation()
     if turned.transpose:
         width, height = height, width
@@ -214,10 +216,10 @@ def _with_pictures(info: MediaInfo, track: Track, video: Collector) -> MediaInfo
     )
 
 
-def _refuse_size(path: Path, width: int, height: int) -> None:
+def _refuse_size(width: int, height: int) -> None:
     if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
         raise UnreadableMedia(
-            f"{path.name}: pictures of {width}x{height} pixels are more than"
+            f"pictures of {width}x{height} pixels are more than"
             f" {MAX_SIDE_PX} a side or {MAX_PIXELS // 1_000_000} megapixels"
         )
 
@@ -248,7 +250,7 @@ def _cut_short(
 ) -> str | None:
     for kind, collector in kinds.items():
         promised, found = len(collector.stream.index_entries), len(collector)
-        if found < promised:
+        if found < promised and info.container.startswith(FULL_INDEX):
             return f"the file ends early: {found} of {promised} {kind} packets are there"
     stated_s, found_s = (container.duration or 0) / 1e6, info.duration_s or 0.0
     if info.container.startswith(HONEST_HEADERS) and stated_s > 1.1 * found_s + 2:

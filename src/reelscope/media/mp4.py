@@ -38,8 +38,7 @@ def refuse_false_tables(path: Path) -> None:
             claimed = _samples(file, kind, start, end)
             if claimed > size:
                 raise UnreadableMedia(
-                    f"{path.name}: its table of contents claims {claimed} samples in a file of"
-                    f" {size} bytes"
+                    f"its table of contents claims {claimed} samples in a file of {size} bytes"
                 )
 
 

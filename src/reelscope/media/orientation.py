@@ -36,7 +36,7 @@ class Orientation:
     def rotation_deg(self) -> int:
         """Clockwise turn to upright, 0-270; mirrored pictures are first mirrored left-right."""
         if self.transpose:
-            return 270 if self.flip_y else 90
+            return 90 if self.flip_x else 270
         return 180 if self.flip_y else 0
 
     def apply(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
