@@ -195,9 +195,7 @@ def check(
             assert scores[i] <= scores[g.index]
 
 
-def test_frames_of_full_size_are_grouped_as_the_long_way_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_frames_of_full_size_are_grouped_as_the_long_way_does() -> None:
     images = [luma(scene(k)) for k in range(15)]
     images += [shifted(images[3], 1), mixed(images[9], images[2], 0.05), images[0].copy()]
     times_s, scores = [float(k) for k in range(18)], [float(k % 4) for k in range(18)]
@@ -205,8 +203,6 @@ def test_frames_of_full_size_are_grouped_as_the_long_way_does(
     check(found, images, scores, 0.8)
     expected = grouped_the_long_way(images, times_s, scores, 0.8)
     assert {g.index: [i for i, _ in g.stands_for] for g in found} == expected
-    monkeypatch.setattr(similarity, "CACHE_BYTES", 0)
-    assert group(images, times_s=times_s, scores=scores, max_ssim=0.8) == found
 
 
 def test_a_picture_that_comes_back_much_later_is_found() -> None:

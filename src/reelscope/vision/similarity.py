@@ -37,14 +37,11 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 CELL = 8
 """Windows a side that share a cell of the coarse description."""
 
-STRIP_PIXELS = 1 << 15
+STRIP_PIXELS = 1 << 14
 """Pixels compared at a time: the working set stays in the core's own cache."""
 
 SURE = 1e-4
 """Distance from the limit below which rounding could matter to a bound."""
-
-CACHE_BYTES = 96 << 20
-"""Memory for window sums of kept frames; those of the others are taken again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +137,12 @@ class _Picture:
         self.planes, self.texture = self._describe()
 
     def forget(self) -> None:
-        """Keep the picture and its description only; sums are taken again when needed."""
-        self._parts = []
+        """Keep the picture and its description; sums are taken again where they are needed.
 
-    @property
-    def nbytes(self) -> int:
-        """What `forget` gives back."""
-        return sum(sums.nbytes + spread.nbytes for sums, spread in self._parts)
+        Adding up the few strips that comparisons look at costs about as much as fetching
+        them from a store of 1 MB per picture would.
+        """
+        self._parts = []
 
     def part(self, k: int) -> tuple[Ints, Floats]:
         """S and (n Q - S² + k2) / 2 of the windows of a strip; (rows, w), int32 and float32.
@@ -283,7 +279,6 @@ class _Shelf:
     def __init__(self, room: int, limit: float) -> None:
         self.limit = limit
         self.room = room
-        self.free_bytes = CACHE_BYTES
         self.indices: list[int] = []
         self.times_s: list[float] = []
         self.pictures: list[_Picture] = []
@@ -301,13 +296,11 @@ class _Shelf:
         return None
 
     def add(self, index: int, picture: _Picture, time_s: float) -> None:
-        """Keep this one, and its sums while there is memory for them."""
+        """Keep this one."""
         if not self.indices:
             self.planes = np.zeros((self.room, *picture.planes.shape), np.float32)
         self.planes[len(self.indices)] = picture.planes
-        self.free_bytes -= picture.nbytes
-        if self.free_bytes < 0:
-            picture.forget()
+        picture.forget()
         self.indices.append(index)
         self.times_s.append(time_s)
         self.pictures.append(picture)
