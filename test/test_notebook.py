@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -136,7 +137,11 @@ def test_no_text_covers_another_and_none_is_lost(texts: list[TextAppearance]) ->
     assert len(rows) == most_at_once
 
 
-def test_a_timeline_shows_hostile_texts_as_they_are(source: VideoSource, clip: Clip) -> None:
+def test_a_timeline_shows_hostile_texts_as_they_are(
+    source: VideoSource, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its own layout holds against a notebook's setting; a warning would be an error here.
+    monkeypatch.setitem(matplotlib.rcParams, "figure.constrained_layout.use", True)
     events = Events(
         timeline=(Event(start_s=0, end_s=2, kind="other", confidence=1),),
         duration_s=2,

@@ -75,7 +75,7 @@ def plot_timeline(record: VideoRecord, clip: Clip) -> Figure:
 
     rows = len(text_rows(record))
     height_in = 3.0 + 0.32 * rows
-    figure = Figure(figsize=(12, height_in), dpi=110)
+    figure = Figure(figsize=(12, height_in), dpi=110, layout="none")  # type: ignore[arg-type]
     figure.subplots_adjust(left=0.05, right=0.99, top=1 - 0.4 / height_in, bottom=0.3 / height_in)
     draw_timeline(figure.subplots(), record, clip)
     handles = legend_handles(record)
@@ -270,20 +270,24 @@ def chosen_pictures(record: VideoRecord, data_root: Path) -> Iterator[tuple[RGB,
 
 
 def picture_sheet(
-    pictures: Sequence[tuple[RGB, str]], *, columns: int = 5, height_in: float = 3.6
+    pictures: Sequence[tuple[RGB, str]],
+    *,
+    columns: int = 5,
+    size_in: tuple[float, float] = (2.4, 3.8),
 ) -> Figure:
     """Pictures, each with its caption below; the caption's first line stands out.
 
     Args:
         pictures: uint8 (h, w, 3) RGB and text.
         columns: in a row, at most.
-        height_in: of a row, inches.
+        size_in: width and height of a picture with its caption, inches.
     """
     from matplotlib.figure import Figure
 
     columns = max(min(columns, len(pictures)), 1)
     rows = max(-(-len(pictures) // columns), 1)
-    figure = Figure(figsize=(2.4 * columns, height_in * rows), dpi=110, layout="constrained")
+    figsize = (size_in[0] * columns, size_in[1] * rows)
+    figure = Figure(figsize=figsize, dpi=110, layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid:
         axes.set_axis_off()
@@ -299,5 +303,5 @@ def draw_picture(axes: Axes, image: RGB, caption: str, *, wrap: int = 30) -> Non
     axes.imshow(image, interpolation="antialiased")
     places: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False}
     axes.text(0, -0.02, head, color=INK, weight="bold", fontsize=10, **places)
-    lines = textwrap.fill(rest, wrap, max_lines=4, placeholder=" …")
+    lines = textwrap.fill(rest, wrap, max_lines=5, placeholder=" …")
     axes.text(0, -0.085, lines, color=INK, fontsize=8.5, linespacing=1.25, **places)
