@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 import pytest
 
 from reelscope.errors import UnreadableMedia
-from reelscope.media.container import CONTAINERS, Faults, describe, open_media
+from reelscope.media.container import (
+    CONTAINERS,
+    Faults,
+    describe,
+    never,
+    open_media,
+    read_packets,
+)
 from reelscope.testing import media
 
 Videos = Callable[[str], media.Truth]
@@ -101,3 +108,20 @@ def test_errors_in_words() -> None:
     assert "decoded" in describe(av.error.InvalidDataError(1, "x"))
     assert "long" in describe(av.error.ExitError(1, "x"))
     assert describe(ValueError("odd")) == "it cannot be read (odd)"
+
+
+def test_streams_that_turn_up_late_end_the_reading_quietly() -> None:
+    """PyAV's demux() raises IndexError after the last packet if a stream appeared on the way."""
+
+    class Packet:
+        size = 1
+
+    class Container:
+        def demux(self, streams: object) -> Iterator[Packet]:
+            yield Packet()
+            raise IndexError
+
+    faults = Faults()
+    packets = read_packets(Container(), [], faults=faults, check_time=never)  # type: ignore[arg-type]
+    assert len(list(packets)) == 1
+    assert not faults.bad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import soxr
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
+from av.error import FFmpegError
 
 from reelscope.errors import UnreadableMedia
 from reelscope.media.container import Faults, decode, drain, open_media, read_packets
@@ -146,15 +148,15 @@ class Audio:
             context.thread_type = "NONE"
             converter = _Converter(context.layout.name, self.rate_hz, self.channels)
             try:
-                for packet in read_packets(
+                packets = read_packets(
                     container, [stream], faults=faults, check_time=self._check_time
-                ):
+                )
+                for packet in itertools.chain(packets, [None]):
                     for frame in decode(context, packet, faults):
                         sound = cast("AudioFrame", frame)
-                        time_s = self._time(sound)
-                        yield time_s, self._to_end(time_s, converter.samples(sound))
-                for frame in decode(context, None, faults):
-                    yield None, converter.samples(cast("AudioFrame", frame))
+                        time_s = self._time(sound) if packet else None
+                        block = converter.samples(sound, faults)
+                        yield time_s, self._to_end(time_s, block)
             finally:
                 drain(context)
 
@@ -184,24 +186,23 @@ class _Converter:
     def __init__(self, layout: str, rate_hz: int, channels: int) -> None:
         self.layout, self.rate_hz, self.channels = layout, rate_hz, channels
         self.kind: tuple[str, str, int] | None = None
-        self.resampler: AudioResampler | None = None
+        self.resampler = AudioResampler(format="fltp", layout=layout, rate=rate_hz)
 
-    def samples(self, frame: AudioFrame) -> Samples:
+    def samples(self, frame: AudioFrame, faults: Faults) -> Samples:
+        """A frame's samples; none, and a fault, if it cannot be converted."""
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind == ("fltp", self.layout, self.rate_hz):
+            return np.ascontiguousarray(frame.to_ndarray().T)
         if kind != self.kind:
             self.kind = kind
-            plain = kind == ("fltp", self.layout, self.rate_hz)
-            self.resampler = (
-                None
-                if plain
-                else AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz)
-            )
-        if self.resampler is None:
-            return np.ascontiguousarray(frame.to_ndarray().T)
-        pieces = [out.to_ndarray().T for out in self.resampler.resample(frame)]
-        if not pieces:
-            return np.zeros((0, self.channels), np.float32)
-        return np.ascontiguousarray(np.concatenate(pieces))
+            self.resampler = AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz)
+        try:
+            pieces = [out.to_ndarray().T for out in self.resampler.resample(frame)]
+        except (FFmpegError, ValueError):
+            faults.note("sound of a kind that cannot be converted", tick=frame.pts)
+            self.kind = None
+            pieces = []
+        return np.concatenate([np.zeros((0, self.channels), np.float32), *pieces])
 
 
 def downmix(speakers: Sequence[str]) -> npt.NDArray[np.float32]:

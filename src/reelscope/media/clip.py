@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -61,7 +60,10 @@ class Clip:
         self.threads = max(threads, 1)
         self.deadline: float | None = None
         self._frames_root = frames_root
-        self._lock = threading.RLock()
+        # one lock per view, so that sound can be heard while pictures are decoded
+        self._info_lock, self._audio_lock, self._scan_lock = (threading.Lock() for _ in range(3))
+        self._info: MediaInfo | None = None
+        self._audio: Audio | None = None
         self._scan: tuple[Plan, Scan] | None = None
 
     def __enter__(self) -> Self:
@@ -77,11 +79,10 @@ class Clip:
 
     def close(self) -> None:
         """Let go of everything that was decoded."""
-        with self._lock:
-            self._scan = None
-            self.__dict__.pop("audio", None)
+        self._scan = None
+        self._audio = None
 
-    @cached_property
+    @property
     def path(self) -> Path:
         """The file."""
         if not self.source.path:
@@ -117,12 +118,10 @@ class Clip:
         Raises:
             UnreadableMedia: no media file, or nothing in it that decodes.
         """
-        with self._lock:
+        with self._info_lock:
+            if self._info is None:
+                self._info = read_info(self.path, self.check_time)
             return self._info
-
-    @cached_property
-    def _info(self) -> MediaInfo:
-        return read_info(self.path, self.check_time)
 
     def missing_video(self) -> Skipped | None:
         """The outcome of a stage that needs pictures, if there are none."""
@@ -134,7 +133,7 @@ class Clip:
 
     # ---------------------------------------------------------------------------- sound
 
-    @cached_property
+    @property
     def audio(self) -> Audio:
         """The sound.
 
@@ -143,8 +142,13 @@ class Clip:
         """
         if not self.info.has_audio:
             raise UnreadableMedia("there is no audio stream")
-        share = self.settings.cache_mb * _MB // 4
-        return Audio(self.info, cache_bytes=share, check_time=self.check_time)
+        with self._audio_lock:
+            audio = self._audio
+            if audio is None:
+                share = self.settings.cache_mb * _MB // 4
+                audio = Audio(self.info, cache_bytes=share, check_time=self.check_time)
+                self._audio = audio
+            return audio
 
     # -------------------------------------------------------------------------- pictures
 
@@ -163,12 +167,12 @@ class Clip:
 
     def scan(self) -> Scan:
         """The one pass over the pictures; again only if the highlights have changed."""
-        with self._lock:
-            plan = self._plan()
-            if self._scan is None or self._scan[0] != plan:
+        with self._scan_lock:
+            plan, latest = self._plan(), self._scan
+            if latest is None or latest[0] != plan:
                 self._scan = None
-                self._scan = plan, scan(self.info, plan, self.check_time)
-            return self._scan[1]
+                latest = self._scan = plan, scan(self.info, plan, self.check_time)
+            return latest[1]
 
     def thumbnails(self) -> Iterator[Picture]:
         """(time_s, tiny RGB image) of every decoded frame, in time order."""

@@ -145,6 +145,8 @@ def read_packets(
                     yield packet
         except FFmpegError as error:
             faults.note(f"the file breaks off: {describe(error)}")
+        except IndexError:  # PyAV's end of demux(), if a damaged file brought up new streams
+            return
         else:
             return
 
@@ -155,10 +157,8 @@ def decode(context: CodecContext, packet: Packet | None, faults: Faults) -> list
         return cast("list[AVFrame]", context.decode(packet))  # type: ignore[attr-defined]
     except av.error.EOFError:
         return []
-    except FFmpegError as error:
-        faults.note(
-            f"the decoder refuses a packet: {describe(error)}", tick=packet.pts if packet else None
-        )
+    except FFmpegError:
+        faults.note("the decoder refuses a packet", tick=packet.pts if packet else None)
         return []
 
 

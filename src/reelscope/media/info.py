@@ -35,6 +35,8 @@ DEFAULT_BONUS = 5_000_000
 """What the default flag of a stream is worth, in pixels or channels: the ffmpeg program's
 automatic choice of streams uses the same number."""
 
+NOTHING = "there are neither pictures nor sound to decode in it"
+
 FULL_INDEX = ("mov", "avi")
 """Containers whose index lists every packet, so that missing ones were cut off."""
 HONEST_HEADERS = ("matroska", "flv")
@@ -112,6 +114,8 @@ def read_info(path: Path, check_time: Callable[[], None] = never) -> MediaInfo:
     with open_media(path) as container:
         chosen = [_best_video(container), _best_audio(container)]
         collectors = {s.index: Collector(s) for s in chosen if s is not None}
+        if not collectors:
+            raise UnreadableMedia(NOTHING)
         streams = [collector.stream for collector in collectors.values()]
         for packet in read_packets(container, streams, faults=faults, check_time=check_time):
             collectors[packet.stream_index].add(packet)
@@ -147,7 +151,7 @@ def _info(
         video.track() if video else None, audio.track() if audio else None, audio
     )
     if pictures is None and sound is None:
-        raise UnreadableMedia("there are neither pictures nor sound to decode in it")
+        raise UnreadableMedia(NOTHING)
     end_s = max(track.end_s for track in (pictures, sound) if track)
     info = MediaInfo(
         path=path,
