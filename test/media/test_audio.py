@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +115,21 @@ def test_six_channels_become_two_and_one(tmp_path: Path, open_clip: OpenClip) ->
     assert np.abs(audio.samples(48000)).max() <= 1.0
     with pytest.raises(ValueError, match="3 channels"):
         audio.blocks(48000, 3)
+
+
+@pytest.mark.parametrize("channels", [3, 8, 9, 24])
+def test_many_channels(channels: int, tmp_path: Path, open_clip: OpenClip) -> None:
+    samples = np.random.default_rng(0).integers(-9999, 9999, (2000, channels)).astype("<i2")
+    path = tmp_path / "v.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(samples.tobytes())
+    audio = open_clip(path).audio
+    assert audio.channels == channels
+    np.testing.assert_array_equal(audio.samples(8000, channels) * 32768, samples)
+    assert audio.samples(16000).shape == (4000,)
 
 
 def test_downmix_cannot_clip() -> None:

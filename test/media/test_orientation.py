@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from collections.abc import Callable
 from fractions import Fraction
@@ -71,6 +72,33 @@ def as_ffmpeg_shows(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     raw = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
     seen = np.frombuffer(raw.stdout, np.uint8).reshape(shape)
     return np.where(seen > 100, 200, 0).astype(np.uint8)
+
+
+def test_plain_turns() -> None:
+    for turn in (0, 90, 180, 270, 360, -90):
+        image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+        turned = Orientation.turned(turn)
+        assert turned.rotation_deg == turn % 360
+        np.testing.assert_array_equal(turned.apply(image), np.rot90(image, -turn // 90))
+
+
+def test_side_data_that_has_no_name_does_not_hide_the_turn(tmp_path: Path) -> None:
+    """FFmpeg hands EXIF on as side data that PyAV 18 cannot name: orientation 6, clockwise."""
+    plain, path = tmp_path / "plain.mkv", tmp_path / "exif.mkv"
+    media.write_video(plain, [SCENE], size=(64, 48), codec="mjpeg", pixel_format="yuvj420p")
+    tiff = b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, 0x0112, 3, 1, 6, 0, 0)
+    exif = b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                data = bytes(packet)
+                marked = av.Packet(data[:2] + exif + data[2:])
+                marked.pts, marked.dts, marked.time_base = packet.pts, packet.dts, packet.time_base
+                marked.is_keyframe, marked.stream = True, stream
+                target.mux(marked)
+    info = read_info(path)
+    assert (info.rotation_deg, info.width, info.height) == (90, 48, 64)
 
 
 @pytest.mark.parametrize("transpose", [False, True])

@@ -25,7 +25,7 @@ Samples: TypeAlias = npt.NDArray[np.float32]
 """(n, channels) float32, full scale is -1 to 1."""
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 768_000
-MOST_CHANNELS = 64
+MOST_CHANNELS, MOST_PLANES = 64, 8
 TIME_TOLERANCE_S = 0.04
 """Where the timestamps run ahead of the samples by more, something is missing: silence."""
 
@@ -154,7 +154,7 @@ class Audio:
                 for packet in itertools.chain(packets, [None]):
                     for frame in decode(context, packet, faults):
                         sound = cast("AudioFrame", frame)
-                        time_s = self._time(sound) if packet else None
+                        time_s = self._time(sound)
                         block = converter.samples(sound, faults)
                         yield time_s, self._to_end(time_s, block)
             finally:
@@ -181,28 +181,34 @@ class Audio:
 
 
 class _Converter:
-    """Decoded frames as float32 (n, channels); rebuilt when the stream changes its kind."""
+    """Decoded frames as float32 (n, channels); rebuilt when the stream changes its kind.
+
+    Samples leave FFmpeg interleaved: PyAV 18 reads past the end of a planar frame of more
+    than 8 channels and crashes.
+    """
 
     def __init__(self, layout: str, rate_hz: int, channels: int) -> None:
         self.layout, self.rate_hz, self.channels = layout, rate_hz, channels
         self.kind: tuple[str, str, int] | None = None
-        self.resampler = AudioResampler(format="fltp", layout=layout, rate=rate_hz)
+        self.resampler = self._resampler()
 
     def samples(self, frame: AudioFrame, faults: Faults) -> Samples:
         """A frame's samples; none, and a fault, if it cannot be converted."""
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind == ("fltp", self.layout, self.rate_hz):
+        if kind == ("fltp", self.layout, self.rate_hz) and self.channels <= MOST_PLANES:
             return np.ascontiguousarray(frame.to_ndarray().T)
         if kind != self.kind:
-            self.kind = kind
-            self.resampler = AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz)
+            self.kind, self.resampler = kind, self._resampler()
         try:
-            pieces = [out.to_ndarray().T for out in self.resampler.resample(frame)]
+            pieces = [out.to_ndarray().ravel() for out in self.resampler.resample(frame)]
         except (FFmpegError, ValueError):
             faults.note("sound of a kind that cannot be converted", tick=frame.pts)
-            self.kind = None
-            pieces = []
-        return np.concatenate([np.zeros((0, self.channels), np.float32), *pieces])
+            self.kind, pieces = None, []
+        flat = np.concatenate([np.zeros(0, np.float32), *pieces])
+        return flat.reshape(-1, self.channels)
+
+    def _resampler(self) -> AudioResampler:
+        return AudioResampler(format="flt", layout=self.layout, rate=self.rate_hz)
 
 
 def downmix(speakers: Sequence[str]) -> npt.NDArray[np.float32]:

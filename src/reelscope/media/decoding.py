@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from typing import TypeAlias, cast
 
 import numpy as np
-from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -146,7 +145,7 @@ class _Decoder:
         self.stream, self.context = stream, stream.codec_context
         self.track, self.faults = track, faults
         self.wanted = wanted or ()
-        self.sparse = wanted is not None and track.timed and _can_skip(track, self.context)
+        self.sparse = wanted is not None and _can_skip(track, stream)
         self.newest = int(track.order[0]) - 1
         self.count = 0
 
@@ -189,12 +188,14 @@ class _Decoder:
         return int(self.track.order[min(self.count, len(self.track.order)) - 1])
 
 
-def _can_skip(track: Track, context: CodecContext) -> bool:
+def _can_skip(track: Track, stream: VideoStream) -> bool:
+    if not track.timed or stream.container.format.name == "avi":
+        return False  # frames are counted; or a packet may hold two pictures (DivX)
     if track.codec != "hevc":
         return track.codec in SPARSE_CODECS
     # A frame that nothing in its own temporal layer refers to may still serve a higher
     # layer: skip only where there is one layer (hvcC record, ISO/IEC 14496-15, 8.3.3.1.2).
-    record = context.extradata or b""
+    record = stream.codec_context.extradata or b""
     return len(record) > _HVCC_LAYERS_BYTE and record[0] == 1 and (record[21] >> 3) & 7 == 1
 
 

@@ -24,13 +24,22 @@ class Orientation:
 
         The matrix sends a stored pixel (x, y) to (a x + c y, b x + d y), y downwards.
         """
-        matrix = frame.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]
+        try:
+            matrix = frame.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]
+        except ValueError:  # PyAV has no name for some side data (EXIF); it still has the angle
+            return cls.turned(-frame.rotation)
         if matrix is None:
             return cls()
         a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, flip_x=a < 0, flip_y=d < 0)
         return cls(True, flip_x=c < 0, flip_y=b < 0)
+
+    @classmethod
+    def turned(cls, clockwise_deg: int) -> Orientation:
+        """A plain turn, rounded to quarters."""
+        quarters = round(clockwise_deg / 90) % 4
+        return cls(quarters % 2 == 1, flip_x=quarters in {1, 2}, flip_y=quarters in {2, 3})
 
     @property
     def rotation_deg(self) -> int:
