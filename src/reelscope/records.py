@@ -493,12 +493,12 @@ class TextFrame(Frozen):
 class TextAppearance(Frozen):
     """One text over the time it is on screen."""
 
-    text: str = Field(description="The reading with the highest confidence.")
-    start_s: Seconds = Field(description="First frame in which it was read.")
-    end_s: Seconds = Field(description="Until when it is on screen.")
-    confidence: Share = Field(description="Of that reading.")
+    text: str = Field(description="What most readings agree on; of a typed caption the longest.")
+    start_s: Seconds = Field(description="First frame that shows it.")
+    end_s: Seconds = Field(description="First frame that no longer shows it, or the end.")
+    confidence: Share = Field(description="Of the surest of these readings.")
     box: Box = Field(description="Corners of that reading, as in a line's box.")
-    frames: int = Field(description="In how many looked-at frames it was read.")
+    frames: int = Field(description="In how many of the frames that were read it was found.")
 
 
 class OnScreenText(Value):

@@ -1,33 +1,32 @@
-"""On-screen text: reading, scaling, and appearances over time."""
+"""Which frames are read, how a picture is read, and the whole stage on files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
+from reelscope.engines.rapidocr import RapidOcrReader
 from reelscope.media.images import RGB
-from reelscope.records import Box, TextLine
-from reelscope.vision.text import merge, normal, read_lines
-
-DIAGONAL = 1000.0
+from reelscope.records import Box, OnScreenText, TextLine
+from reelscope.settings import Keyframes, Media, Quality, Similarity, Stills, Text
+from reelscope.testing import media
+from reelscope.vision.keyframes import KeyframesStage
+from reelscope.vision.quality import QualityStage
+from reelscope.vision.similarity import SimilarityStage
+from reelscope.vision.stills import StillsStage
+from reelscope.vision.text import TextStage, differs, plan_reading, read_lines
 
 
 def box(x: float, y: float, *, width: float = 100, height: float = 20) -> Box:
     return (x, y), (x + width, y), (x + width, y + height), (x, y + height)
 
 
-def line(text: str, x: float = 50, y: float = 50, confidence: float = 0.9) -> TextLine:
-    return TextLine(text=text, confidence=confidence, box=box(x, y))
-
-
-def merged(
-    looks: list[tuple[float, list[TextLine]]],
-    cuts_s: tuple[float, ...] = (),
-    end_s: float | None = None,
-) -> list[tuple[str, float, float]]:
-    found = merge(looks, min_similarity=0.8, diagonal_px=DIAGONAL, cuts_s=cuts_s, end_s=end_s)
-    return [(text.text, text.start_s, text.end_s) for text in found]
+def line(text: str, confidence: float = 0.9) -> TextLine:
+    return TextLine(text=text, confidence=confidence, box=box(10, 20, width=30, height=10))
 
 
 class Fixed:
@@ -49,7 +48,7 @@ class Fixed:
 
 
 def test_boxes_come_back_in_pixels_of_the_full_frame() -> None:
-    reader = Fixed(TextLine(text="SALE", confidence=0.9, box=box(10, 20, width=30, height=10)))
+    reader = Fixed(line("SALE"))
     image = np.zeros((1920, 1080, 3), np.uint8)
     (found,) = read_lines(image, reader, max_side=960, min_confidence=0.5)
     assert reader.shapes == [(960, 540, 3)]
@@ -57,72 +56,112 @@ def test_boxes_come_back_in_pixels_of_the_full_frame() -> None:
 
 
 def test_small_pictures_are_not_enlarged_and_weak_readings_are_dropped() -> None:
-    reader = Fixed(line("SALE", confidence=0.4), line("  ", confidence=0.9), line("OK"))
+    weak = [line("SALE", 0.4), line("  "), line("4", 0.8), line("!", 0.7)]
+    reader = Fixed(*weak, line("OK"), line("7", 0.95), line("→", 0.95))
     found = read_lines(np.zeros((90, 160, 3), np.uint8), reader, max_side=960, min_confidence=0.5)
     assert reader.shapes == [(90, 160, 3)]
-    assert [text.text for text in found] == ["OK"]
+    assert [text.text for text in found] == ["OK", "7", "→"]
 
 
-def test_one_text_over_several_looks_is_one_appearance() -> None:
-    looks = [(0.0, [line("HALF PRICE")]), (1.0, [line("HALF PR1CE")]), (2.0, [line("half price!")])]
-    (found,) = merge(looks, min_similarity=0.8, diagonal_px=DIAGONAL)
-    assert (found.start_s, found.end_s, found.frames) == (0.0, 2.0, 3)
-    assert found.text.lower().startswith("half price")
+# ---------------------------------------------------------------------------- the plan
+
+BLANK = np.full((256, 144), 90, np.uint8)
 
 
-def test_different_texts_and_places_stay_apart() -> None:
-    looks = [(0.0, [line("SALE"), line("SALE", y=600), line("NOW", y=300)])]
-    assert len(merged(looks)) == 3
+def captioned(at: int) -> RGB:
+    image = BLANK.copy()
+    image[200:208, at : at + 30 : 2] = 250
+    return image
 
 
-def test_a_missed_look_is_bridged_but_a_long_absence_is_not() -> None:
-    assert merged([(0, [line("SALE")]), (1, []), (2, [line("SALE")])]) == [("SALE", 0, 2)]
-    assert merged([(0, [line("SALE")]), (1, []), (2, []), (3, []), (4, [line("SALE")])]) == [
-        ("SALE", 0, 0),
-        ("SALE", 4, 4),
+def plan(pictures: dict[float, Any], kept: list[float], *blurred: float, most: int = 40) -> Any:
+    stands_for = {kept[0]: [t for t in pictures if t not in kept and t not in blurred]}
+    return plan_reading(kept, stands_for, blurred, picture_at=pictures.__getitem__, most=most)
+
+
+def test_a_near_duplicate_with_another_caption_is_read_too() -> None:
+    pictures = {0.0: captioned(10), 1.0: captioned(10), 2.0: captioned(90), 3.0: captioned(90)}
+    assert plan(pictures, [0.0]) == {0.0: 0.0, 1.0: 0.0, 2.0: 2.0, 3.0: 2.0}
+
+
+def test_noise_makes_no_difference_but_a_letter_does() -> None:
+    rng = np.random.default_rng(0)
+    noisy = (BLANK + rng.normal(0, 8, BLANK.shape)).astype(np.uint8)
+    assert not differs(BLANK, noisy)
+    letter = BLANK.copy()
+    letter[100:109, 50:56] = 250
+    assert differs(noisy, letter)
+
+
+def test_blurred_frames_are_read_after_the_kept_ones() -> None:
+    pictures = {float(n): BLANK for n in range(4)}
+    assert plan(pictures, [0.0], 3.0) == {0.0: 0.0, 1.0: 0.0, 2.0: 0.0, 3.0: 3.0}
+    assert 3.0 not in plan(pictures, [0.0], 3.0, most=1)
+
+
+def test_no_more_is_read_than_wanted_and_nothing_is_said_of_the_rest() -> None:
+    kept = [float(n) for n in range(100)]
+    found = plan_reading(kept, {}, [], picture_at=lambda _: BLANK, most=40)
+    assert len(found) == 40
+    assert {0.0, 99.0} < set(found)
+    pictures = {float(n): captioned(n) for n in range(0, 100, 3)}
+    found = plan(pictures, [0.0], most=10)
+    assert len(set(found.values())) == 10
+
+
+# --------------------------------------------------------------------------- the stage
+
+
+def read_video(
+    path: Path, open_clip: Callable[..., Any], chain: Callable[..., list[Any]]
+) -> OnScreenText:
+    stages: Sequence[Any] = [
+        KeyframesStage(Keyframes(), media=Media()),
+        QualityStage(Quality()),
+        SimilarityStage(Similarity()),
+        StillsStage(Stills()),
+        TextStage(Text(), RapidOcrReader()),
     ]
+    found = chain(open_clip(path), stages)[-1]
+    assert isinstance(found, OnScreenText)
+    return found
 
 
-def test_cuts_say_where_a_text_came_and_went() -> None:
-    looks = [(0, [line("ONE")]), (1, [line("ONE")]), (2, [line("TWO")]), (3, [line("TWO")])]
-    assert merged(looks, cuts_s=(1.5,), end_s=3.4) == [("ONE", 0, 1.5), ("TWO", 1.5, 3.4)]
+WORDS = ("Wait for it", "the best trick", "follow me")
 
 
-def test_a_cut_does_not_end_a_text_that_stays() -> None:
-    looks = [(0, [line("BRAND")]), (2, [line("BRAND")])]
-    assert merged(looks, cuts_s=(1.0,)) == [("BRAND", 0, 2)]
-
-
-def test_a_typed_caption_grows_into_one_appearance() -> None:
-    looks = [(0, [line("Why")]), (0.5, [line("Why is the")]), (1, [line("Why is the sky blue?")])]
-    assert merged(looks) == [("Why is the sky blue?", 0, 1)]
-
-
-def test_letters_and_digits_alone_count() -> None:
-    assert normal("  Größe: ４２ cm! ") == "grösse42cm"
-    assert normal("→ ★") == "→ ★"
-    assert normal("你好，世界") == "你好世界"
-
-
-TEXTS = st.sampled_from(["SALE", "HALF PRICE", "Why is the sky blue?", "你好", "42"])
-LOOKS = st.lists(
-    st.lists(st.tuples(TEXTS, st.integers(0, 900), st.integers(0, 900)), max_size=4), max_size=12
-)
-
-
-@given(LOOKS, st.lists(st.floats(0, 12), max_size=4))
-def test_every_reading_is_in_one_appearance_at_its_time(
-    read: list[list[tuple[str, int, int]]], cuts: list[float]
+@pytest.mark.parametrize("moving", [False, True])
+def test_captions_are_found_with_their_times(
+    tmp_path: Path, open_clip: Any, chain: Any, moving: bool
 ) -> None:
-    looks = [
-        (float(number), [line(text, x, y) for text, x, y in texts])
-        for number, texts in enumerate(read)
-    ]
-    end_s = float(len(read))
-    found = merge(looks, min_similarity=0.8, diagonal_px=DIAGONAL, cuts_s=sorted(cuts), end_s=end_s)
-    assert sum(text.frames for text in found) == sum(len(texts) for texts in read)
-    for text in found:
-        assert 0 <= text.start_s <= text.end_s <= end_s
-    for time_s, lines in looks:
-        on_screen = [text for text in found if text.start_s <= time_s <= text.end_s]
-        assert len(on_screen) >= len(lines)
+    captions = [media.Caption(text, 1.4 * n, 1.4 * n + 1.2) for n, text in enumerate(WORDS)]
+    scene = media.Scene(4.2, colour=(120, 140, 90), moving=moving, captions=tuple(captions))
+    truth = media.write_video(tmp_path / "a.mp4", [scene], size=(360, 640), fps=20)
+    found = read_video(truth.path, open_clip, chain).appearances
+    assert [seen.text for seen in found] == list(WORDS)
+    for seen, words in zip(found, truth.texts, strict=True):
+        assert seen.start_s == pytest.approx(words.start_s, abs=0.11)
+        assert seen.end_s == pytest.approx(words.end_s, abs=0.11)
+        (left, top), (right, bottom) = np.min(seen.box, axis=0), np.max(seen.box, axis=0)
+        x, y = (left + right) / 2, (top + bottom) / 2
+        assert words.box[0] < x < words.box[2] and words.box[1] < y < words.box[3]
+        assert seen.confidence > 0.9
+
+
+def test_a_black_video_and_one_without_text_have_none(
+    tmp_path: Path, open_clip: Any, chain: Any
+) -> None:
+    black = media.write_video(tmp_path / "b.mp4", [media.Scene(1.0, black=True)], size=(64, 64))
+    assert read_video(black.path, open_clip, chain) == OnScreenText(frames=(), appearances=())
+    plain = media.write_video(tmp_path / "p.mp4", [media.Scene(1.0)], size=(180, 320))
+    found = read_video(plain.path, open_clip, chain)
+    assert found.appearances == ()
+    assert found.frames
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2048, 4)])
+def test_odd_sizes(tmp_path: Path, open_clip: Any, chain: Any, size: tuple[int, int]) -> None:
+    truth = media.write_video(
+        tmp_path / "a.mkv", [media.Scene(0.3)], size=size, codec="ffv1", pixel_format="yuv444p"
+    )
+    assert read_video(truth.path, open_clip, chain).appearances == ()

@@ -37,7 +37,7 @@ REMEDY = "pip install -r requirements.txt"
 class RapidOcrReader:
     """Lines of text in a picture. Several threads may use one reader.
 
-    Each thread gets models of its own (about 70 MB): the package keeps state between the
+    Each thread gets models of its own (about 90 MB): the package keeps state between the
     steps of one picture, and a lock would leave a core idle.
     """
 
@@ -62,7 +62,7 @@ class RapidOcrReader:
         _model(DETECTOR)
         _model(RECOGNISER)
         try:
-            import rapidocr  # noqa: F401  (its own imports are what may be missing)
+            from rapidocr import RapidOCR  # noqa: F401  (loads what it depends on)
         except ImportError as error:
             raise EngineUnavailable(f"rapidocr does not load: {error}", remedy=REMEDY) from error
         self._ready = True

@@ -1,11 +1,14 @@
-"""On-screen text: what is written, where, and when it appears and goes."""
+"""What is written on the screen, and when? Stage `text`.
+
+A reader (engines/rapidocr.py) reads single frames. This file says which, and
+`appearances.py` makes of the readings texts that come and go.
+"""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import SequenceMatcher
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 import cv2
@@ -19,28 +22,23 @@ from reelscope.records import (
     Ok,
     OnScreenText,
     Outcome,
-    Shots,
+    Quality,
     Similarity,
     Stills,
-    TextAppearance,
     TextFrame,
     TextLine,
 )
 from reelscope.settings import Text
-from reelscope.vision.keyframes import value_of
+from reelscope.vision.appearances import Look, find_edges, follow
+from reelscope.vision.keyframes import images_at, value_of
+from reelscope.vision.quality import Gray, luma
 from reelscope.vision.stills import read_still
 
-MAX_MISSED_S = 2.0
-"""A text that is not read in one look, but again in the next within this time, was there
-all along: readers miss a line now and then."""
-
-NEAR = 0.15
-"""Two readings are of one text if their boxes' middles are no further apart than this share
-of the picture's diagonal. Captions stay put; the same word elsewhere is another text."""
-
-MIN_GROWN = 3
-"""Letters that a caption typed out on screen must have before what follows it counts as
-its continuation: "A" begins too many texts."""
+SINGLE_CONFIDENCE = 0.9
+"""What a single letter, digit or sign needs: they are easily read into feathers and leaves."""
+PLACE_PX, PLACE_CHANGED = 9, 20
+"""Near-duplicates show the same texts unless their luma differs by so much, in the mean
+over some square of so many pixels of the small pictures (short side 256)."""
 
 
 class TextReader(Protocol):
@@ -84,10 +82,16 @@ def read_lines(
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     back = width / size[0], height / size[1]
     return tuple(
-        line.model_copy(update={"box": _scaled(line.box, *back)})
+        line.model_copy(update={"text": line.text.strip(), "box": _scaled(line.box, *back)})
         for line in reader.read(np.ascontiguousarray(small))
-        if line.confidence >= min_confidence and line.text.strip()
+        if line.confidence >= _least_confidence(line.text, min_confidence)
     )
+
+
+def _least_confidence(text: str, wanted: float) -> float:
+    if sum(sign.isalnum() for sign in text) > 1:
+        return wanted
+    return max(wanted, SINGLE_CONFIDENCE) if text.strip() else math.inf
 
 
 def _scaled(box: Box, x_factor: float, y_factor: float) -> Box:
@@ -95,135 +99,18 @@ def _scaled(box: Box, x_factor: float, y_factor: float) -> Box:
     return a, b, c, d
 
 
-@dataclass
-class _Open:
-    """A text that is on screen now."""
-
-    start_s: float
-    last_s: float
-    readings: list[TextLine] = field(default_factory=list)
-
-    @property
-    def best(self) -> TextLine:
-        """The longest reading, of those the surest: a typed caption ends at its longest."""
-        return max(self.readings, key=lambda line: (len(normal(line.text)), line.confidence))
-
-    def closed(self, end_s: float) -> TextAppearance:
-        best = self.best
-        return TextAppearance(
-            text=best.text,
-            start_s=self.start_s,
-            end_s=end_s,
-            confidence=sum(line.confidence for line in self.readings) / len(self.readings),
-            box=best.box,
-            frames=len(self.readings),
-        )
-
-
-def merge(
-    looks: Sequence[tuple[float, Sequence[TextLine]]],
-    *,
-    min_similarity: float,
-    diagonal_px: float,
-    cuts_s: Sequence[float] = (),
-    end_s: float | None = None,
-) -> tuple[TextAppearance, ...]:
-    """Readings over time -> appearances.
-
-    A text counts as on screen from the first to the last look in which it was read. What
-    happens between two looks is not known, with two exceptions: a cut between them is
-    where a text that is read on one side alone came or went, and a text of the last look
-    stays to the end.
-
-    Args:
-        looks: time and lines, in time order.
-        min_similarity: of two readings of one text, 0-1 (difflib's ratio on letters and
-            digits alone).
-        diagonal_px: of the full picture.
-        cuts_s: where shots change.
-        end_s: end of the video.
-
-    Returns:
-        In order of start, then from top to bottom.
-    """
-    done: list[TextAppearance] = []
-    current: list[_Open] = []
-    before_s = None
-    for time_s, lines in looks:
-        cut_s = _cut_between(cuts_s, before_s, time_s)
-        fresh = list(lines)
-        for text in list(current):
-            line = _continuation(text, fresh, min_similarity, NEAR * diagonal_px)
-            if line is not None:
-                fresh.remove(line)
-                text.readings.append(line)
-                text.last_s = time_s
-            elif cut_s is not None or time_s - text.last_s > MAX_MISSED_S:
-                current.remove(text)
-                seen_before = cut_s is not None and text.last_s == before_s
-                done.append(text.closed(cut_s if seen_before and cut_s else text.last_s))
-        start_s = cut_s if cut_s is not None else time_s
-        current += [_Open(start_s, time_s, [line]) for line in fresh]
-        before_s = time_s
-    for text in current:
-        to_end = end_s is not None and text.last_s == before_s
-        done.append(text.closed(max(text.last_s, end_s or 0.0) if to_end else text.last_s))
-    return tuple(sorted(done, key=lambda found: (found.start_s, found.box[0][1], found.text)))
-
-
-def _cut_between(cuts_s: Sequence[float], first_s: float | None, last_s: float) -> float | None:
-    """The first cut after the one look and up to the other."""
-    if first_s is None:
-        return None
-    return next((cut_s for cut_s in cuts_s if first_s < cut_s <= last_s), None)
-
-
-def _continuation(
-    text: _Open, lines: Sequence[TextLine], min_similarity: float, reach_px: float
-) -> TextLine | None:
-    """The line that is this text again, the most alike if several are."""
-    last = text.readings[-1]
-    near = [line for line in lines if _apart(last.box, line.box) <= reach_px]
-    scored = [(_likeness(last.text, line.text), line) for line in near]
-    alike = [pair for pair in scored if pair[0] >= min_similarity]
-    return max(alike, key=lambda pair: pair[0])[1] if alike else None
-
-
-def _likeness(earlier: str, later: str) -> float:
-    """0-1; 1 also where the later text is the earlier one with more typed after it."""
-    a, b = normal(earlier), normal(later)
-    if len(a) >= MIN_GROWN and b.startswith(a):
-        return 1.0
-    return SequenceMatcher(None, a, b, autojunk=False).ratio()
-
-
-def normal(text: str) -> str:
-    """Letters and digits alone, compatibility forms folded; other signs if there are none."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c for c in folded if c.isalnum()) or folded.strip()
-
-
-def _apart(first: Box, second: Box) -> float:
-    """Distance between the top left corners, pixels: a growing caption keeps its own.
-
-    Centred captions keep their middle instead, so the nearer of the two counts.
-    """
-    corner = np.hypot(first[0][0] - second[0][0], first[0][1] - second[0][1])
-    middle = np.mean(first, axis=0) - np.mean(second, axis=0)
-    return float(min(corner, np.hypot(middle[0], middle[1])))
-
-
 class TextStage:
-    """Stage `text`: reads the kept frames.
+    """Stage `text`: reads the kept frames, and more where captions may have changed.
 
-    A still stands for its near-duplicates (`similarity`), so a text lasts over all the
-    moments that its still stands for; `shots` says where it can have changed.
+    A kept frame stands for its near-duplicates (`similarity`), but a caption is a small
+    part of a picture: where a near-duplicate differs in some place it is read as well.
+    So are frames that are blurred (`quality`): what is laid over them may be sharp.
     """
 
     name = "text"
     version = 1
     needs: tuple[str, ...] = ("stills",)
-    uses: tuple[str, ...] = ("similarity", "shots")
+    uses: tuple[str, ...] = ("quality", "similarity")
     lane: Lane = "cpu"
     batch_size = 1
 
@@ -249,46 +136,96 @@ class TextStage:
         self.reader.close()
 
     def _one(self, clip: Clip) -> Outcome:
-        stills = value_of(clip, Stills).frames
-        times_s = _spread([still.time_s for still in stills], self.settings.max_frames)
-        frames = []
-        for time_s in times_s:
-            clip.check_time()
-            frames.append(TextFrame(time_s=time_s, lines=self._read(clip, time_s)))
-        shots = clip.value(Shots)
-        appearances = merge(
-            _looks(frames, clip.value(Similarity)),
+        kept_s = [still.time_s for still in value_of(clip, Stills).frames]
+        quality, similarity = clip.value(Quality), clip.value(Similarity)
+        groups = similarity.groups if similarity else ()
+        plan = plan_reading(
+            kept_s,
+            {group.time_s: [near.time_s for near in group.stands_for] for group in groups},
+            [f.time_s for f in quality.frames if f.verdict == "blurred"] if quality else [],
+            picture_at=lambda time_s: luma(images_at(clip, [time_s])[0]),
+            most=self.settings.max_frames,
+        )
+        lines = dict(self._read(clip, plan, frozenset(kept_s)))
+        sightings = follow(
+            [Look(t, lines[read_s], read=t == read_s) for t, read_s in sorted(plan.items())],
             min_similarity=self.settings.min_similarity,
-            diagonal_px=float(np.hypot(clip.info.width or 1, clip.info.height or 1)),
-            cuts_s=[cut.time_s for cut in shots.cuts] if shots else (),
-            end_s=clip.info.duration_s,
+            diagonal_px=math.hypot(clip.info.width or 1, clip.info.height or 1),
         )
-        return Ok(OnScreenText(frames=tuple(frames), appearances=appearances))
+        edges_s = find_edges(
+            sightings,
+            clip.thumbnails() if sightings else (),
+            size=(clip.info.width or 1, clip.info.height or 1),
+            end_s=max(clip.info.duration_s or 0.0, max(plan, default=0.0)),
+        )
+        appearances = [s.appearance(*edge) for s, edge in zip(sightings, edges_s, strict=True)]
+        frames = [TextFrame(time_s=t, lines=found) for t, found in sorted(lines.items())]
+        appearances.sort(key=lambda found: (found.start_s, found.box[0][1], found.text))
+        return Ok(OnScreenText(frames=tuple(frames), appearances=tuple(appearances)))
 
-    def _read(self, clip: Clip, time_s: float) -> tuple[TextLine, ...]:
-        return read_lines(
-            read_still(clip, time_s),
-            self.reader,
-            max_side=self.settings.max_side,
-            min_confidence=self.settings.min_confidence,
-        )
+    def _read(
+        self, clip: Clip, plan: Mapping[float, float], kept_s: Collection[float]
+    ) -> Iterator[tuple[float, tuple[TextLine, ...]]]:
+        wanted_s = sorted(set(plan.values()))
+        on_disk = ((t, read_still(clip, t)) for t in wanted_s if t in kept_s)
+        for time_s, image in chain(on_disk, clip.full([t for t in wanted_s if t not in kept_s])):
+            clip.check_time()
+            yield (
+                time_s,
+                read_lines(
+                    image,
+                    self.reader,
+                    max_side=self.settings.max_side,
+                    min_confidence=self.settings.min_confidence,
+                ),
+            )
+
+
+def plan_reading(
+    kept_s: Sequence[float],
+    stands_for: Mapping[float, Sequence[float]],
+    blurred_s: Sequence[float],
+    *,
+    picture_at: Callable[[float], Gray],
+    most: int,
+) -> dict[float, float]:
+    """Which frames are read, and which others show the same as one of those.
+
+    Args:
+        kept_s: times of the frames that are kept.
+        stands_for: times of the near-duplicates of each.
+        blurred_s: times of frames that are not kept because they are blurred.
+        picture_at: luma of a frame's small picture, uint8 (h, w).
+        most: frames to read; evenly spread if there are more, kept ones first.
+
+    Returns:
+        Time -> time of the frame that is read for it. Times that no read frame shows are
+        left out: nothing is known of them.
+    """
+    same: dict[float, list[float]] = {time_s: [time_s] for time_s in kept_s}
+    for time_s in kept_s:
+        unlike = [(time_s, picture_at(time_s))] if stands_for.get(time_s) else []
+        for near_s in stands_for.get(time_s, ()):
+            picture = picture_at(near_s)
+            like_s = next((t for t, other in unlike if not differs(picture, other)), None)
+            if like_s is None:
+                unlike.append((near_s, picture))
+            same.setdefault(near_s if like_s is None else like_s, []).append(near_s)
+    same.update((time_s, [time_s]) for time_s in blurred_s)
+    more_s = sorted(same.keys() - set(kept_s))
+    read = [*_spread(kept_s, most), *_spread(more_s, most - len(kept_s))]
+    return {time_s: read_s for read_s in read for time_s in same[read_s]}
+
+
+def differs(picture: Gray, other: Gray) -> bool:
+    """Whether two pictures of one size, uint8 (h, w), differ in a place of a letter's size."""
+    change = cv2.blur(cv2.absdiff(picture, other), (PLACE_PX, PLACE_PX))
+    return bool(change.max() >= PLACE_CHANGED)
 
 
 def _spread(times_s: Sequence[float], most: int) -> list[float]:
     """At most so many, evenly spread, first and last among them."""
     if len(times_s) <= most:
         return list(times_s)
-    chosen = np.linspace(0, len(times_s) - 1, most).round().astype(int)
+    chosen = np.linspace(0, len(times_s) - 1, max(most, 0)).round().astype(int)
     return [times_s[index] for index in chosen]
-
-
-def _looks(
-    frames: Sequence[TextFrame], similarity: Similarity | None
-) -> list[tuple[float, Sequence[TextLine]]]:
-    """Every moment for which a read frame stands, with its lines."""
-    lines: Mapping[float, Sequence[TextLine]] = {frame.time_s: frame.lines for frame in frames}
-    looks = dict(lines)
-    for group in similarity.groups if similarity else ():
-        if group.time_s in lines:
-            looks |= {near.time_s: lines[group.time_s] for near in group.stands_for}
-    return sorted(looks.items(), key=lambda look: look[0])
