@@ -269,8 +269,10 @@ def cooling(size: Size, time_s: float) -> RGB:
 def ingredients(size: Size, time_s: float) -> RGB:
     """A bowl into which flour, butter and sugar fall, one after the other."""
     canvas = Canvas(size, fade(size, (252, 214, 200), (246, 178, 170)))
-    for k in range(11):
-        canvas.circle(0.08 + 0.085 * k, 0.045 + 0.012 * (k % 2), 0.022, (255, 238, 228))
+    canvas.line([(0.0, 0.02), (1.0, 0.02)], 0.008, (214, 120, 112))
+    for k in range(9):
+        x, flag = 0.06 + 0.11 * k, ((255, 238, 228), (232, 120, 112))[k % 2]
+        canvas.area([(x - 0.045, 0.02), (x + 0.045, 0.02), (x, 0.065)], flag)
     fill = min(1.0, time_s / 3.6)
     for k in range(26):
         drop = (1.1 * time_s + 0.37 * k) % 1.0
@@ -294,6 +296,12 @@ def ingredients(size: Size, time_s: float) -> RGB:
     return canvas.picture(hand(time_s), 1.04)
 
 
+def _sprinkle(canvas: Canvas, place: tuple[float, float], turn: float, colour: Colour) -> None:
+    dx, dy = 0.012 * math.cos(turn), 0.012 * math.sin(turn) * canvas.width / canvas.height
+    (x, y) = place
+    canvas.line([(x - dx, y - dy), (x + dx, y + dy)], 0.012, colour)
+
+
 def cookies(size: Size, time_s: float) -> RGB:
     """A tray of biscuits; sprinkles fall on them."""
     canvas = Canvas(size, fade(size, (74, 78, 88), (52, 54, 62)))
@@ -310,9 +318,14 @@ def cookies(size: Size, time_s: float) -> RGB:
             for u, v, share in specks(12, 10 + 3 * row + column)[:landed]:
                 angle, far = 2 * math.pi * u, 0.066 * math.sqrt(v)
                 dx, dy = far * math.cos(angle), far * math.sin(angle) * size[0] / size[1]
-                canvas.circle(x + dx, y + dy, 0.011, colours[int(4 * share)])
+                _sprinkle(canvas, (x + dx, y + dy), 9 * share, colours[int(4 * share)])
     for u, v, share in specks(30, 30):
-        canvas.circle(u, (v + 0.8 * time_s) % 1.0, 0.010, colours[int(4 * share)])
+        _sprinkle(
+            canvas,
+            (u, 0.20 + 0.46 * ((v + 1.6 * time_s) % 1.0)),
+            4 * time_s + 9 * u,
+            colours[int(4 * share)],
+        )
     return canvas.picture(hand(time_s), 1.03)
 
 
@@ -381,7 +394,7 @@ def oiling(size: Size, time_s: float) -> RGB:
     """A drop of oil falls on every link of the chain."""
     canvas = Canvas(size, fade(size, (196, 222, 226), (112, 160, 176)))
     for x, y, share in specks(40, 40):
-        canvas.circle(x, y, 0.004 + 0.010 * share, (176, 208, 214))
+        canvas.circle(x, y, 0.003 + 0.004 * share, (176, 208, 214))
     for k in range(-1, 6):
         x = 0.20 * (k + (0.6 * time_s) % 1.0)
         for y in (0.565, 0.615):
@@ -389,9 +402,7 @@ def oiling(size: Size, time_s: float) -> RGB:
         canvas.oval(x + 0.1, 0.59, (0.115, 0.062), (128, 134, 144))
         canvas.oval(x + 0.1, 0.587, (0.095, 0.046), (158, 164, 174))
         for side in (0.0, 0.2):
-            canvas.circle(x + side, 0.59, 0.055, (92, 96, 108))
-            canvas.circle(x + side, 0.587, 0.042, (188, 194, 202))
-            canvas.circle(x + side, 0.587, 0.016, (70, 74, 84))
+            canvas.circle(x + side, 0.587, 0.020, (116, 122, 134))
     bottle = [(0.44, 0.0), (0.56, 0.0), (0.56, 0.24), (0.515, 0.33), (0.485, 0.33), (0.44, 0.24)]
     canvas.area(bottle, (210, 52, 44))
     canvas.area([(0.44, 0.06), (0.56, 0.06), (0.56, 0.17), (0.44, 0.17)], (250, 244, 230))
@@ -528,12 +539,12 @@ def scattering(size: Size, time_s: float) -> RGB:
     canvas = Canvas(size, fade(size, (18, 22, 48), (34, 44, 88)))
     canvas.glow(0.0, 0.12, 0.5, (255, 244, 200), 0.95)
     for k, colour in enumerate(_RAINBOW):
-        length = 0.15 - 0.018 * k
+        length = 0.30 - 0.036 * k
         until = 1.0 if k < 4 else 0.52
         points = []
         for step in range(121):
             x = step / 120 * until
-            y = 0.235 + 0.062 * k + 0.016 * math.sin(2 * math.pi * (x / length - 1.3 * time_s))
+            y = 0.235 + 0.062 * k + 0.013 * math.sin(2 * math.pi * (x / length - 1.3 * time_s))
             points.append((x, y))
         canvas.line(points, 0.014, colour)
     for x, y, share in specks(26, 60):
@@ -570,6 +581,8 @@ def sunset(size: Size, time_s: float) -> RGB:
 
 def _stars(canvas: Canvas, time_s: float, seed: int) -> None:
     for k, (x, y, share) in enumerate(specks(110, seed)):
+        if 0.05 < y < 0.22 or 0.79 < y < 0.87:
+            continue  # a star between letters would read as a full stop
         light = round(110 + 130 * share * (0.75 + 0.25 * math.sin(3 * time_s + k)))
         canvas.circle(x, y, 0.0022 + 0.0035 * share, (light, light, min(255, light + 12)))
 
@@ -681,11 +694,15 @@ def music(seed: int, beats_per_minute: float) -> Callable[[float], NDArray[np.fl
     return sound
 
 
-def speech_over_music(seed: int, pitch_hz: float) -> Callable[[float], NDArray[np.float32]]:
+def speech_over_music(
+    seed: int, pitch_hz: float, pace: float
+) -> Callable[[float], NDArray[np.float32]]:
     """Two seconds of music, then a voice over the same music, turned down."""
 
     def sound(seconds: float) -> NDArray[np.float32]:
-        voice, _ = media.speech_like(seconds - 2.0, pitch_hz=pitch_hz, rate_hz=44100, seed=seed)
+        voice, _ = media.speech_like(
+            seconds - 2.0, syllables_per_s=pace, pitch_hz=pitch_hz, rate_hz=44100, seed=seed
+        )
         bed = media.music_like(seconds, beats_per_minute=96, seed=seed)
         turn_down = np.interp(np.arange(bed.size) / 44100, [1.6, 2.2], [1.0, 0.25])
         late = media.sequence(media.silence(2.0), voice)
@@ -727,7 +744,7 @@ VIDEOS = (
             Scene(2.4, paint=scoring, captions=(_said("2. Score it deep"),)),
             Scene(2.6, paint=cooling, captions=(_said("3. Let it cool"),), fade_out_s=0.6),
         ),
-        speech_over_music(1, 205.0),
+        speech_over_music(1, 205.0, 5.2),
         _platform(
             "Crisp crust every time #baking #bread #sourdough",
             "2026-03-14T17:05:00Z",
@@ -811,7 +828,7 @@ VIDEOS = (
                 fade_in_s=0.5,
             ),
         ),
-        speech_over_music(15, 190.0),
+        speech_over_music(15, 190.0, 5.8),
         _platform(
             "Rayleigh explains it in ten seconds #science #physics #sky",
             "2026-05-21T19:45:00Z",
