@@ -192,6 +192,18 @@ def _first(share: float) -> Callable[[bytes], bytes]:
     return lambda data: data[: int(len(data) * share)]
 
 
+def _other_tracks(data: bytes) -> bytes:
+    """An MP4 whose tracks say that they are neither pictures nor sound."""
+    for said, other in (
+        (b"vide", b"data"),
+        (b"soun", b"data"),
+        (b"avc1", b"????"),
+        (b"mp4a", b"!!!!"),
+    ):
+        data = data.replace(said, other)
+    return data
+
+
 # -------------------------------------------------------------------- builders by hand
 
 
@@ -317,6 +329,7 @@ BAD_FILES: dict[str, BadFile] = {
     "session": BadFile("session.mp4", _bytes(_SDP)),
     "picture_bomb": BadFile("picture_bomb.mp4", _bytes(_GIF_BOMB)),
     "no_tracks": BadFile("no_tracks.mp4", _bytes(_MVHD_ONLY)),
+    "other_tracks": BadFile("other_tracks.mp4", _changed(video(), _other_tracks)),
     # Cut.
     "no_index": BadFile("no_index.mp4", _changed(video(), _first(0.6))),
     "truncated": BadFile(
@@ -388,7 +401,7 @@ BAD_FILES: dict[str, BadFile] = {
     "long_name": BadFile(_LONG_NAME, _as(".mp4", video()), True, True),
     "formula": BadFile("=1+1.mp4", video(), True, True),
     "quotes": BadFile("a'b\"c;d&e$(f)`g`%h{i}.mp4", video(), True, True),
-    "dots": BadFile("..mp4.mp4", _as(".mp4", video()), True, True),
+    "dots": BadFile("two..dots...mp4", video(), True, True),
     "protocol": BadFile("http:;concat:x|y.mp4", _as(".mp4", video()), True, True),
     "percent": BadFile("frame%03d.mp4", video(), True, True),
     "reserved": BadFile("con.mp4", video(), True, True),
