@@ -47,7 +47,9 @@ def candidate(time_s: float, colour: tuple[int, int, int] = RED, **more: Any) ->
         "texts": frozenset(),
         "speech": False,
     }
-    return Candidate(time_s=time_s, look=look_of(plain(colour)), **(fields | more))
+    return Candidate(
+        time_s=time_s, place=min(time_s / 60, 1.0), look=look_of(plain(colour)), **(fields | more)
+    )
 
 
 def times(found: list[Any]) -> list[float]:
@@ -97,6 +99,11 @@ def test_an_unmoving_video_gets_no_more_than_the_minimum() -> None:
     assert len(choose(frames, min_frames=2, max_frames=5)) == 2
     assert len(choose(frames[:1], min_frames=2, max_frames=5)) == 1
     assert choose([], min_frames=2, max_frames=5) == []
+
+
+def test_alike_frames_are_taken_far_from_one_another() -> None:
+    frames = [candidate(float(n)) for n in range(0, 60, 10)]
+    assert times(choose(frames, min_frames=3, max_frames=5)) == [0, 20, 50]
 
 
 CANDIDATES = st.lists(
@@ -174,3 +181,36 @@ def test_the_stage_on_a_video_with_three_scenes(
     assert {path.name for path in clip.frames_dir.glob(f"{PREFIX}*")} == {
         frame.file for frame in choice.frames
     }
+
+
+def test_what_is_not_shrunk_does_not_grow(
+    tmp_path: Path, open_clip: Callable[..., Any], chain: Callable[..., list[Any]]
+) -> None:
+    truth = media.write_video(tmp_path / "a.mp4", [media.Scene(1.0, text="SALE")], size=(180, 320))
+    stages = [
+        KeyframesStage(Keyframes(), media=Media()),
+        QualityStage(Quality()),
+        SimilarityStage(Similarity()),
+        StillsStage(StillsSettings(jpeg_quality=50)),
+        ChooseStage(Choose(jpeg_quality=95)),
+    ]
+    *_, choice = chain(open_clip(truth.path), stages)
+    assert choice.frames
+    for frame in choice.frames:
+        assert frame.bytes_after == frame.bytes_before
+        assert (tmp_path / "frames" / "a" / frame.file).stat().st_size == frame.bytes_after
+
+
+def test_a_black_video_has_no_frame_to_choose(
+    tmp_path: Path, open_clip: Callable[..., Any], chain: Callable[..., list[Any]]
+) -> None:
+    truth = media.write_video(tmp_path / "a.mp4", [media.Scene(1.0, black=True)], size=(64, 64))
+    stages = [
+        KeyframesStage(Keyframes(), media=Media()),
+        QualityStage(Quality()),
+        SimilarityStage(Similarity()),
+        StillsStage(StillsSettings()),
+        ChooseStage(Choose()),
+    ]
+    *_, choice = chain(open_clip(truth.path), stages)
+    assert choice.frames == ()

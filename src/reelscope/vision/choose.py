@@ -1,12 +1,12 @@
 """The few frames that stand for the video.
 
 Greedy choice by an additive objective: every candidate is one of the kept frames, and in
-each round the one with the greatest gain is taken. The gain is the weighted sum of five
+each round the one with the greatest gain is taken. The gain is the weighted sum of six
 parts, each 0-1: how good the picture is, whether its shot is not shown yet (long shots
-count more), how different it looks from the frames chosen so far, which of the texts it
-shows are new, and whether somebody speaks. Greedy choice is what such sums of coverage
-are chosen by (Nemhauser, Wolsey and Fisher 1978); it is deterministic, and each frame's
-reason is what it gained by.
+count more), how different it looks from the frames chosen so far, how far it is from them
+in time, which of the texts it shows are new, and whether somebody speaks. Such sums of
+coverage are commonly chosen from greedily (Nemhauser, Wolsey and Fisher 1978); it is
+deterministic, and each frame's reason is what it gained by.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from reelscope.atomic import write_atomic
 from reelscope.errors import OutputError
 from reelscope.media.clip import Clip
 from reelscope.media.images import RGB
@@ -46,8 +47,8 @@ from reelscope.vision.stills import STILL_NAME, read_still, still_name
 PREFIX = "chosen-"
 _CHOSEN_NAME = re.compile(re.escape(PREFIX) + STILL_NAME.pattern)
 
-QUALITY, SHOT, DIFFERENCE, TEXT, SPEECH = 0.25, 0.35, 0.22, 0.11, 0.07
-"""Weights of the five parts; they sum to 1, so a frame's score is 0-1."""
+QUALITY, SHOT, DIFFERENCE, TIME, TEXT, SPEECH = 0.22, 0.33, 0.18, 0.1, 0.1, 0.07
+"""Weights of the six parts; they sum to 1, so a frame's score is 0-1."""
 
 NOVEL = 0.4
 """A frame is new if it shows a shot not shown yet, or a text, or looks at least this
@@ -72,6 +73,7 @@ class Candidate:
 
     Attributes:
         time_s: when it is shown.
+        place: where that is in the video, 0-1.
         quality: 0-1.
         look: square roots of its colour histogram.
         shot: number of its shot, from 0; None without shots.
@@ -81,6 +83,7 @@ class Candidate:
     """
 
     time_s: float
+    place: float
     quality: float
     look: Histogram
     shot: int | None
@@ -96,6 +99,7 @@ class Gain:
     quality: float
     shot: float
     difference: float
+    time: float
     text: float
     speech: float
 
@@ -106,6 +110,7 @@ class Gain:
             QUALITY * self.quality
             + SHOT * self.shot
             + DIFFERENCE * self.difference
+            + TIME * self.time
             + TEXT * self.text
             + SPEECH * self.speech
         )
@@ -155,6 +160,7 @@ def gain_of(candidate: Candidate, chosen: Sequence[Candidate]) -> Gain:
         quality=candidate.quality,
         shot=0.0 if shown else candidate.shot_weight,
         difference=min((difference(candidate.look, o.look) for o in chosen), default=1.0),
+        time=min((abs(candidate.place - other.place) for other in chosen), default=1.0),
         text=min(1.0, len(new_texts) / ENOUGH_TEXTS),
         speech=float(candidate.speech),
     )
@@ -194,6 +200,7 @@ class Facts:
     shots: Sequence[Shot]
     texts: Sequence[TextAppearance]
     speech: Sequence[tuple[float, float]]
+    duration_s: float
 
     @classmethod
     def of(cls, clip: Clip) -> Facts:
@@ -205,6 +212,7 @@ class Facts:
             shots=shots.shots if shots else (),
             texts=text.appearances if text else (),
             speech=[(s.start_s, s.end_s) for s in voice.segments] if voice else (),
+            duration_s=clip.info.duration_s or 0.0,
         )
 
     def candidate(self, time_s: float, image: RGB) -> Candidate:
@@ -216,6 +224,7 @@ class Facts:
             share = (self.shots[shot].end_s - self.shots[shot].start_s) / length_s
         return Candidate(
             time_s=time_s,
+            place=min(max(time_s / self.duration_s, 0.0), 1.0) if self.duration_s else 0.0,
             quality=self.quality.get(time_s, 0.5),
             look=look_of(image),
             shot=shot,
@@ -230,7 +239,11 @@ class Facts:
         return started[-1] if started else (0 if self.shots else None)
 
     def _texts_at(self, time_s: float) -> list[int]:
-        return [n for n, text in enumerate(self.texts) if text.start_s <= time_s <= text.end_s]
+        return [
+            number
+            for number, text in enumerate(self.texts)
+            if text.start_s <= time_s < text.end_s or time_s == text.start_s
+        ]
 
     def reason(self, chosen: Candidate, gain: Gain, among: Sequence[Candidate]) -> str:
         """Why, in words."""
@@ -315,6 +328,10 @@ class ChooseStage:
         image = shrink(read_still(clip, still.time_s), self.settings.longest_side)
         file = PREFIX + still_name(still.time_s)
         size_bytes = write_jpeg(clip.frames_dir / file, image, self.settings.jpeg_quality)
+        if size_bytes > still.size_bytes and image.shape[:2] == (still.height, still.width):
+            # What was compressed once and not shrunk may grow: the still itself is smaller.
+            write_atomic(clip.frames_dir / file, (clip.frames_dir / still.file).read_bytes())
+            size_bytes = still.size_bytes
         return ChosenFrame(
             time_s=still.time_s,
             score=gain.total,

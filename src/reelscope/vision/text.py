@@ -25,6 +25,7 @@ from reelscope.records import (
     Quality,
     Similarity,
     Stills,
+    TextAppearance,
     TextFrame,
     TextLine,
 )
@@ -147,25 +148,29 @@ class TextStage:
             most=self.settings.max_frames,
         )
         lines = dict(self._read(clip, plan, frozenset(kept_s)))
-        sightings = follow(
-            [Look(t, lines[read_s], read=t == read_s) for t, read_s in sorted(plan.items())],
-            min_similarity=self.settings.min_similarity,
-            diagonal_px=math.hypot(clip.info.width or 1, clip.info.height or 1),
-        )
-        edges_s = find_edges(
-            sightings,
-            clip.thumbnails() if sightings else (),
-            size=(clip.info.width or 1, clip.info.height or 1),
-            end_s=max(clip.info.duration_s or 0.0, max(plan, default=0.0)),
-        )
-        appearances = [s.appearance(*edge) for s, edge in zip(sightings, edges_s, strict=True)]
+        looks = [Look(t, lines[r], read=t == r) for t, r in sorted(plan.items()) if r in lines]
         frames = [TextFrame(time_s=t, lines=found) for t, found in sorted(lines.items())]
-        appearances.sort(key=lambda found: (found.start_s, found.box[0][1], found.text))
+        appearances = self._appearances(clip, looks)
         return Ok(OnScreenText(frames=tuple(frames), appearances=tuple(appearances)))
+
+    def _appearances(self, clip: Clip, looks: Sequence[Look]) -> list[TextAppearance]:
+        size = clip.info.width or 1, clip.info.height or 1
+        sightings = follow(
+            looks,
+            min_similarity=self.settings.min_similarity,
+            diagonal_px=math.hypot(*size),
+        )
+        if not sightings:
+            return []
+        end_s = max(clip.info.duration_s or 0.0, looks[-1].time_s)
+        edges_s = find_edges(sightings, clip.thumbnails(), size=size, end_s=end_s)
+        found = [s.appearance(*edge_s) for s, edge_s in zip(sightings, edges_s, strict=True)]
+        return sorted(found, key=lambda text: (text.start_s, text.box[0][1], text.text))
 
     def _read(
         self, clip: Clip, plan: Mapping[float, float], kept_s: Collection[float]
     ) -> Iterator[tuple[float, tuple[TextLine, ...]]]:
+        """The lines of the planned frames; one that does not decode at full size is left out."""
         wanted_s = sorted(set(plan.values()))
         on_disk = ((t, read_still(clip, t)) for t in wanted_s if t in kept_s)
         for time_s, image in chain(on_disk, clip.full([t for t in wanted_s if t not in kept_s])):
