@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from reelscope.audio.loudness import Meter, k_weighting, measure
-from reelscope.records import Loudness
+from reelscope.audio.loudness import Steps, k_weighting, measure
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 RATE = 48000
@@ -246,11 +244,15 @@ def test_real_music_reads_as_in_ffmpeg(name: str) -> None:
     assert found.true_peak_dbtp == pytest.approx(theirs["Peak"], abs=0.2)
 
 
-def test_memory_is_one_number_per_100_ms() -> None:
-    meter = Meter(8000)
-    block = np.full((8000, 1), 0.1, np.float32)
-    for _ in range(50):
-        meter.feed(block)
-    assert isinstance(meter.result(), Loudness)
-    assert sum(len(s) for s in meter._steps) == 500
-    assert Fraction(meter._seen, 8000) == 50
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 44100])
+def test_steps_hold_one_mean_each_whatever_the_pieces(rate_hz: int) -> None:
+    values = np.random.default_rng(1).random((rate_hz * 3 + 7, 2))
+    steps = Steps(rate_hz, 20)
+    for piece in np.array_split(values, 13):
+        steps.add(piece)
+    assert steps.means().shape == (60, 2)
+    assert len(steps.means(unfinished=True)) == 61
+    np.testing.assert_allclose(steps.means(unfinished=True)[-1], values[-7:].mean(axis=0))
+    for i in (0, 17, 59):
+        inside = values[-(-i * rate_hz // 20) : -(-(i + 1) * rate_hz // 20)]
+        np.testing.assert_allclose(steps.means()[i], inside.mean(axis=0))

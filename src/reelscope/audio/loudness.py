@@ -71,9 +71,7 @@ class Meter:
         self._rate_hz = rate_hz
         self._sos = k_weighting(rate_hz)
         self._state: Float64 | None = None
-        self._steps: list[Float64] = []
-        self._open_energy = 0.0
-        self._seen = 0
+        self._power = Steps(rate_hz, STEPS_PER_S)
         self._peak = TruePeak(rate_hz)
 
     def feed(self, block: Float32) -> None:
@@ -81,11 +79,11 @@ class Meter:
         for start in range(0, len(block), PIECE):
             piece = np.nan_to_num(block[start : start + PIECE], posinf=0.0, neginf=0.0)
             self._peak.feed(piece)
-            self._add(self._weighted_power(piece.astype(np.float64)))
+            self._power.add(self._weighted_power(piece.astype(np.float64)))
 
     def result(self) -> Loudness:
         """What has been heard so far."""
-        steps = np.concatenate(self._steps) if self._steps else np.zeros(0)
+        steps = self._power.means()[:, 0]
         return Loudness(
             integrated_lufs=integrated(steps),
             range_lu=loudness_range(steps),
@@ -93,32 +91,58 @@ class Meter:
         )
 
     def _weighted_power(self, piece: Float64) -> Float64:
-        """K-weighted, squared, channels summed: (n, channels) -> (n,)."""
+        """K-weighted, squared, channels summed: (n, channels) -> (n, 1)."""
         channels = piece.shape[1]
         if self._state is None:
             self._state = np.zeros((len(self._sos), 2, channels))
         heard, self._state = sosfilt(self._sos, piece, axis=0, zi=self._state)
         np.square(heard, out=heard)
         heard *= SURROUND_WEIGHTS.get(channels, (1.0,) * channels)
-        return np.asarray(heard.sum(axis=1))
+        return np.asarray(heard.sum(axis=1, keepdims=True))
 
-    def _add(self, power: Float64) -> None:
-        """Gather the power into steps of 100 ms; the last one stays open."""
-        first, last = self._step_of(self._seen), self._step_of(self._seen + len(power))
-        ends = [self._step_start(i) - self._seen for i in range(first + 1, last + 1)]
-        bounds = [0, *ends, len(power)]
-        sums = np.array([power[a:b].sum() for a, b in pairwise(bounds)])
-        sums[0] += self._open_energy
-        self._open_energy = float(sums[-1])
-        self._steps.append(sums[:-1] * STEPS_PER_S / self._rate_hz)
-        self._seen += len(power)
 
-    def _step_start(self, step: int) -> int:
-        return -(-step * self._rate_hz // STEPS_PER_S)
+class Steps:
+    """Means over consecutive steps of equal length, fed in pieces of any size.
+
+    Where the rate is no multiple of the steps per second, a step is a sample longer or
+    shorter than its neighbour and the time stays exact.
+    """
+
+    def __init__(self, rate_hz: int, per_s: int) -> None:
+        self._rate_hz = rate_hz
+        self._per_s = per_s
+        self._means: list[Float64] = []
+        self._open: Float64 | None = None
+        self._seen = 0
+
+    def add(self, values: Float64) -> None:
+        """Take the next values, (n, columns)."""
+        if not len(values):
+            return
+        first, last = self._step_of(self._seen), self._step_of(self._seen + len(values))
+        ends = [self._start_of(step) - self._seen for step in range(first + 1, last + 1)]
+        sums = [values[a:b].sum(axis=0) for a, b in pairwise([0, *ends, len(values)])]
+        if self._open is not None:
+            sums[0] = sums[0] + self._open
+        self._open = sums.pop()
+        for step, total in enumerate(sums, first):
+            self._means.append(total / (self._start_of(step + 1) - self._start_of(step)))
+        self._seen += len(values)
+
+    def means(self, *, unfinished: bool = False) -> Float64:
+        """(steps, columns); with what the last step holds so far if it is asked for."""
+        means = list(self._means)
+        begun = self._seen - self._start_of(self._step_of(self._seen))
+        if unfinished and begun and self._open is not None:
+            means.append(self._open / begun)
+        return np.stack(means) if means else np.zeros((0, 1))
+
+    def _start_of(self, step: int) -> int:
+        return -(-step * self._rate_hz // self._per_s)
 
     def _step_of(self, sample: int) -> int:
         """How many whole steps end at or before this sample."""
-        return sample * STEPS_PER_S // self._rate_hz
+        return sample * self._per_s // self._rate_hz
 
 
 def k_weighting(rate_hz: int) -> Float64:
