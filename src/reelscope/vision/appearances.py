@@ -14,15 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import product
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from reelscope.media.images import RGB
 from reelscope.records import Box, TextAppearance, TextLine
-
-Pixels: TypeAlias = npt.NDArray[np.float32]
 
 MAX_MISSED_S = 2.0
 """A text that is not read in one look, but again in the next within this time, was there
@@ -53,7 +49,7 @@ class Look:
     read: bool = True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sighting:
     """A text in the looks that show it.
 
@@ -197,7 +193,7 @@ def _covered(first: Box, second: Box) -> float:
 # -------------------------------------------------------------------------------- edges
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Search:
     """Where, and between which moments, a text came or went.
 
@@ -206,14 +202,17 @@ class _Search:
         until_s: the look that does not, or the end of the video.
         open_end: it is the end of the video.
         place: left, top, right, bottom, as shares of width and height.
-        seen: (time_s, the place) of every frame between.
+        edge: (last frame with the text, first without it), going away from the known
+            look. The second is None where it stays to the end of the search. None: not
+            told yet, or it cannot be told.
     """
 
     known_s: float
     until_s: float
     open_end: bool
     place: tuple[float, float, float, float]
-    seen: list[tuple[float, Pixels]] = field(default_factory=list)
+    edge: tuple[float, float | None] | None = None
+    _seen: list[tuple[float, RGB]] = field(default_factory=list)
 
     @property
     def span_s(self) -> tuple[float, float]:
@@ -229,23 +228,24 @@ class _Search:
         cut = image[
             y : max(math.ceil(bottom * rows), y + 1), x : max(math.ceil(right * columns), x + 1)
         ]
-        self.seen.append((time_s, cut.astype(np.float32)))
+        self._seen.append((time_s, cut.copy()))
 
-    def edge(self) -> tuple[float, float | None] | None:
-        """(last frame with the text, first without it), going away from the known look.
-
-        The second is None where it stays to the end of the search. None: cannot be told.
-        """
-        seen = sorted(self.seen, key=lambda pair: abs(pair[0] - self.known_s))
+    def settle(self) -> None:
+        """There are no more frames within the span: tell the edge."""
+        seen = sorted(self._seen, key=lambda pair: abs(pair[0] - self.known_s))
+        self._seen = []
         if not seen:
-            return None
-        known = seen[0][1]
+            return
+        known = seen[0][1].astype(np.float32)
         far = [float(np.abs(place - known).mean()) for _, place in seen]
         contrast = float(known.std()) if self.open_end else far[-1]
         if contrast < MIN_CONTRAST:
-            return None
+            return
         without = next((n for n, distance in enumerate(far) if distance > contrast / 2), None)
-        return (seen[-1][0], None) if without is None else (seen[without - 1][0], seen[without][0])
+        if without is None:
+            self.edge = seen[-1][0], None
+        else:
+            self.edge = seen[without - 1][0], seen[without][0]
 
 
 def find_edges(
@@ -272,7 +272,7 @@ def find_edges(
     _show(frames, [search for search in starts + ends if search])
     found = []
     for sighting, start, end in zip(sightings, starts, ends, strict=True):
-        came, went = start.edge() if start else None, end.edge() if end else None
+        came, went = start.edge if start else None, end.edge if end else None
         gone_s = sighting.last[0] if went is None else went[1]
         found.append((came[0] if came else sighting.first[0], end_s if gone_s is None else gone_s))
     return found
@@ -297,8 +297,12 @@ def _show(frames: Iterable[tuple[float, RGB]], searches: Sequence[_Search]) -> N
     for time_s, image in frames if searches else ():
         while waiting and waiting[-1].span_s[0] <= time_s:
             active.append(waiting.pop())
-        active = [search for search in active if time_s <= search.span_s[1]]
+        for search in [search for search in active if search.span_s[1] < time_s]:
+            active.remove(search)
+            search.settle()
         for search in active:
             search.see(time_s, image)
         if not waiting and not active:
             return
+    for search in active:
+        search.settle()
