@@ -151,3 +151,24 @@ def test_the_time_limit_stops_a_pass(videos: Videos) -> None:
     frames = decoded(info, wanted=None, threads=2, faults=Faults(), check_time=check_time)
     with contextlib.closing(frames), pytest.raises(TimeoutError):
         list(frames)
+
+
+REAL = ("av1_video.mkv", "big_buck_bunny_0_30.webm", "chaplin.mp4", "cockatoo.mp4", "fire2.mp4",
+        "h265_10bits.mp4", "nasa_13013.mp4", "realshort.mp4")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_late_frames_of_real_videos_are_the_same_when_asked_for_alone(
+    corpus: Path, name: str
+) -> None:
+    info = read_info(corpus / "video" / name)
+    assert info.video is not None
+    wanted = info.video.order[[-1, -len(info.video.order) // 3]].tolist()
+    frames = decoded(info, wanted=set(wanted), threads=2, faults=Faults(), check_time=never)
+    images = Upright(info)
+    whole = {tick: images.image(frame) for tick, frame in frames if tick in wanted}
+    for tick in wanted:
+        alone = pictures(info, replayed(info, [tick], threads=2, check_time=never), small=False)
+        assert alone.keys() == {tick} & whole.keys()
+        for image in alone.values():
+            np.testing.assert_array_equal(image, whole[tick])

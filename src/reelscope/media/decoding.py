@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from typing import TypeAlias, cast
 
 import numpy as np
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -67,9 +68,9 @@ def replayed(
 ) -> Generator[Shown]:
     """Just these frames, in time order; only what leads to them from a key frame is decoded.
 
-    A frame that cannot be had that way (rolling intra refresh has key frames in name only)
-    is decoded from the start of the file, with all that follow; one that does not come
-    then either is left out.
+    A frame that cannot be had that way, or comes damaged (rolling intra refresh has key
+    frames in name only), is decoded from the start of the file, with all that follow; one
+    that does not come then either is left out.
 
     Args:
         info: of the file; it must have video.
@@ -86,7 +87,7 @@ def replayed(
         )
         with contextlib.closing(frames):
             for tick, frame in frames:
-                if tick > left[0] and attempt is _from_keys:
+                if attempt is _from_keys and (tick > left[0] or frame.is_corrupt):
                     break
                 while left and left[0] < tick:
                     left.popleft()
@@ -110,6 +111,8 @@ def _from_keys(
     if not track.timed:  # its clock counts the decoded frames: none may be left out
         return
     with _reading(info, wanted, threads=threads, faults=faults) as decoder:
+        if _must_start_at_the_start(decoder.context):
+            return
         stretches = _stretches(track, wanted)
         for packet, ends in _inside(decoder.packets(check_time), stretches):
             yield from (shown for shown in decoder.feed(packet) if shown[0] in wanted)
@@ -197,6 +200,15 @@ def _can_skip(track: Track, stream: VideoStream) -> bool:
     # layer: skip only where there is one layer (hvcC record, ISO/IEC 14496-15, 8.3.3.1.2).
     record = stream.codec_context.extradata or b""
     return len(record) > _HVCC_LAYERS_BYTE and record[0] == 1 and (record[21] >> 3) & 7 == 1
+
+
+def _must_start_at_the_start(context: CodecContext) -> bool:
+    """4:4:4 of old x264 is decoded in a way that only its first packet asks for.
+
+    FFmpeg reads the encoder's build number there (x264_build in libavcodec/h264_sei.c) and
+    decodes such video wrongly, without a sign of it, when it starts elsewhere.
+    """
+    return context.name == "h264" and "4:4:4" in (context.profile or "")
 
 
 def _stretches(track: Track, ticks: Iterable[int]) -> list[tuple[int, int]]:
