@@ -35,17 +35,18 @@ def test_the_stage_gives_a_probe(videos: Videos, open_clip: OpenClip) -> None:
 
 
 def test_whole_files_are_complete(any_video: media.Truth, open_clip: OpenClip) -> None:
-    for integrity in ("reference", "full"):
-        found = probe(open_clip(any_video.path, integrity=integrity, threads=2)).integrity
-        assert found.method == integrity
-        assert (found.complete, found.bad_packets, found.first_error) == (True, 0, None)
-        assert found.video_packets == len(any_video.frame_times_s)
-        assert found.decoded_until_s is not None
-        assert found.decoded_until_s > 2.3
+    found = probe(open_clip(any_video.path, threads=2)).integrity
+    assert found.method == "reference"
+    assert (found.complete, found.bad_packets, found.first_error) == (True, 0, None)
+    assert found.video_packets == len(any_video.frame_times_s)
+    assert found.decoded_until_s is not None
+    assert found.decoded_until_s > 2.3
 
 
 def test_real_files_are_complete(corpus: Path, open_clip: OpenClip) -> None:
     for path in sorted((corpus / "video").iterdir()):
+        if path.stat().st_size > 600_000:
+            continue  # the same would come out, but not in a moment
         found = probe(open_clip(path)).integrity
         assert (found.complete, found.first_error) == (True, None), path.name
 

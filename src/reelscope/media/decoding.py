@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from typing import TypeAlias, cast
 
 import numpy as np
-from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -111,8 +110,6 @@ def _from_keys(
     if not track.timed:  # its clock counts the decoded frames: none may be left out
         return
     with _reading(info, wanted, threads=threads, faults=faults) as decoder:
-        if _must_start_at_the_start(decoder.context):
-            return
         stretches = _stretches(track, wanted)
         for packet, ends in _inside(decoder.packets(check_time), stretches):
             yield from (shown for shown in decoder.feed(packet) if shown[0] in wanted)
@@ -202,19 +199,15 @@ def _can_skip(track: Track, stream: VideoStream) -> bool:
     return len(record) > _HVCC_LAYERS_BYTE and record[0] == 1 and (record[21] >> 3) & 7 == 1
 
 
-def _must_start_at_the_start(context: CodecContext) -> bool:
-    """4:4:4 of old x264 is decoded in a way that only its first packet asks for.
-
-    FFmpeg reads the encoder's build number there (x264_build in libavcodec/h264_sei.c) and
-    decodes such video wrongly, without a sign of it, when it starts elsewhere.
-    """
-    return context.name == "h264" and "4:4:4" in (context.profile or "")
-
-
 def _stretches(track: Track, ticks: Iterable[int]) -> list[tuple[int, int]]:
-    """First and last packet numbers to decode for these frames, ascending, apart."""
+    """First and last packet numbers to decode for these frames, ascending, apart.
+
+    The first packet is always among them: there encoders say who they are, and decoders
+    make up for the mistakes of some (4:4:4 of old x264, libavcodec/h264_sei.c). Without it
+    such pictures come out wrong, and nothing tells.
+    """
     keys = np.flatnonzero(track.key)
-    found: list[tuple[int, int]] = []
+    found = [(0, 0)]
     for tick in sorted(ticks):
         last = int(np.flatnonzero((track.pts == tick) & track.shown)[0])
         # pictures that follow a key frame in the file but precede it in time lean on the
