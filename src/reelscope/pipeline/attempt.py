@@ -24,9 +24,10 @@ class Attempts:
 
     Args:
         stage: the stage.
-        owns_file: whether an unreadable file is this stage's failure. One fault should
-            be one failure: the probe's where it runs; the other stages then had
-            nothing to work on.
+        owns_file: whether a file that cannot even be opened is this stage's failure. One
+            fault should be one failure: the probe's where it runs; the other stages then
+            had nothing to work on. A file that opens, and in which what this stage needs
+            does not decode, is this stage's failure in any case.
     """
 
     def __init__(self, stage: Stage, *, owns_file: bool) -> None:
@@ -67,7 +68,8 @@ class Attempts:
             video = clips[0].source.video_id
             expected = isinstance(error, ReelscopeError)
             log.warning("%s failed on %s: %s", self.stage.name, video, error, exc_info=not expected)
-            return [outcome_of(error, owns_file=self.owns_file)]
+            owns = self.owns_file or (isinstance(error, UnreadableMedia) and _opens(clips[0]))
+            return [outcome_of(error, owns_file=owns)]
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -75,6 +77,14 @@ class Attempts:
             if self._opened:
                 self.stage.close()
                 self._opened = False
+
+
+def _opens(clip: Clip) -> bool:
+    """Whether the file's header can be read."""
+    try:
+        return bool(clip.info.has_video or clip.info.has_audio)
+    except ReelscopeError:
+        return False
 
 
 def outcome_of(error: Exception, *, owns_file: bool) -> Skipped | Failed:
