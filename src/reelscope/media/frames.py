@@ -109,9 +109,10 @@ def stream_thumbnails(
 def _all_decoded(
     info: MediaInfo, plan: Plan, faults: Faults, check_time: Callable[[], None]
 ) -> Iterator[Shown]:
+    last = cast("Track", info.video).order[-1:].tolist()  # it shows that the end is there
     return decoded(
         info,
-        wanted=None if plan.everything else plan.moments,
+        wanted=None if plan.everything else {*plan.moments, *last},
         threads=plan.threads,
         faults=faults,
         check_time=check_time,

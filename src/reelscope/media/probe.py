@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from reelscope.errors import UnreadableMedia
 from reelscope.media.audio import SoundCheck
@@ -11,7 +12,7 @@ from reelscope.media.fingerprint import media_id
 from reelscope.media.frames import Scan
 from reelscope.media.info import MediaInfo
 from reelscope.records import Integrity, Lane, Ok, Outcome, Probe
-from reelscope.settings import Media
+from reelscope.settings import Media, Section
 
 
 def probe(clip: Clip) -> Probe:
@@ -84,6 +85,12 @@ def _what_is_missing(info: MediaInfo, pictures: Scan, sound: SoundCheck) -> str 
     return None
 
 
+class ProbeSettings(Section):
+    """What of the media section the stage reads: the rest changes nothing in its value."""
+
+    integrity: Literal["reference", "full"]
+
+
 class ProbeStage:
     """Stage `probe`. It waits for `voice` so that one decode serves the highlights too."""
 
@@ -96,7 +103,7 @@ class ProbeStage:
     engine = "reelscope 1"
 
     def __init__(self, settings: Media) -> None:
-        self.settings = settings
+        self.settings = ProbeSettings(integrity=settings.integrity)
 
     def open(self) -> None:
         """Nothing to load."""
