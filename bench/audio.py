@@ -158,9 +158,8 @@ def main() -> None:
         high = {0.0: 0.5, 0.9: 0.95, 0.95: 1.01}.get(low, low + 0.1)
         rows = (sure >= low) & (sure < high)
         if rows.any():
-            print(
-                f"  {low:.2f}-{min(high, 1):.2f} {np.mean(truth[rows] == found[rows]):6.1%}  of {rows.mean():.1%}"
-            )
+            right = np.mean(truth[rows] == found[rows])
+            print(f"  {low:.2f}-{min(high, 1):.2f} {right:6.1%}  of {rows.mean():.1%}")
     for name, seconds in listen.seconds.items():
         print(f"{name}: {listen.heard_s / seconds:.0f} times real time")
     print("real recordings, share of time by kind:")
