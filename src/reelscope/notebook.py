@@ -266,7 +266,8 @@ def chosen_pictures(record: VideoRecord, data_root: Path) -> Iterator[tuple[RGB,
     folder = data_root / "tiktok_frames" / record.source.frames_id
     choice = value_of(record, Choice)
     for frame in sorted(choice.frames if choice else (), key=lambda f: f.time_s):
-        yield read_jpeg(folder / frame.file), f"{frame.time_s:.2f} s\n{frame.reason}"
+        reason = frame.reason.replace(" s)", "\N{NO-BREAK SPACE}s)")
+        yield read_jpeg(folder / frame.file), f"{frame.time_s:.2f} s\n{reason}"
 
 
 def picture_sheet(
