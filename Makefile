@@ -31,6 +31,9 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/frames.py --save
 	$(BIN)/python bench/runner.py --save
 	$(BIN)/python bench/memory.py --save
+	$(BIN)/python bench/shots.py --save
+	$(BIN)/python bench/audio.py
+	$(BIN)/python bench/speech_rate.py
 
 # --no-deps: the lists are complete, and rapidocr's wish for opencv-python (which needs
 # the system's libGL) is answered by opencv-python-headless; see docs/adr/003.
