@@ -293,6 +293,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clips", type=int, default=4000)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--save", type=Path, help="keep what was measured here, or use it")
     given = parser.parse_args()
     if given.save and given.save.exists():
@@ -300,7 +301,7 @@ def main() -> None:
     else:
         material.music_tracks()
         material.speech_tracks()  # before the workers are forked, so that all have them
-        with ProcessPoolExecutor(2) as pool:
+        with ProcessPoolExecutor(given.workers) as pool:
             examples = list(pool.map(observe, range(given.clips), chunksize=8))
         if given.save:
             given.save.write_bytes(pickle.dumps(examples))
@@ -310,6 +311,7 @@ def main() -> None:
     report(data, cross_validated(design, data.music, weight, fold, RIDGE))
     music = fit(design, data.music, weight, RIDGE)
     voices = np.isin(data.kind, VOICES_OVER_MUSIC) & (data.probability > 0)
+    voices &= ~(data.snr_db > 10)  # as loud as singing is, or the level alone would tell
     design = speaking_design(data)[voices]
     speaks = np.char.startswith(data.kind[voices], "speech").astype(float)
     even = np.where(speaks > 0, SPEAKING_PRIOR / speaks.mean(), 1 / (1 - speaks.mean()))

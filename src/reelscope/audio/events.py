@@ -57,7 +57,7 @@ ALIKE = np.array(
 """In how many of speech, music and sound at all two kinds agree."""
 TRUST = 0.3
 """Windows overlap, so each brings less than its own evidence: its log odds times this ..."""
-SWITCH_COST = 3.0
+SWITCH_COST = 2.0
 """... against the log odds of music beginning or ending between two windows (0.5 s)."""
 BORDER_REACH_S = 1.5
 """A border of music is moved to the largest change of the spectrum within this."""

@@ -50,7 +50,10 @@ MARGIN = 250
 CONTRAST_DB, CONTRAST_BINS = 6.0, 21
 """A partial stands out of the 260 Hz around it by this much ..."""
 RANGE_DB = 50.0
-"""... and lies at most so far below the loudest partial within 1 s."""
+"""... and lies at most so far below the loudest bin within 1 s."""
+FLOOR_DB = 70.0
+"""Whatever lies further below that is taken to be so loud: whether a recording pauses in
+digital silence or in faint noise is to make no difference."""
 FORGET = 4
 """Frames of its age that a partial loses with each frame in which it is missing: a drum
 covers a partial for a moment, speech breaks it off."""
@@ -185,16 +188,17 @@ def measure(power: Float32) -> Frames:
     Args:
         power: of bins of 12.5 Hz from 75 Hz on, float32 (n, BINS).
     """
-    log = 10 * np.log10(power + np.float32(1e-12))
+    loudest = maximum_filter1d(power.max(axis=1), 2 * LONGEST + 1)
+    floor = (loudest * np.float32(10 ** (-FLOOR_DB / 10)) + np.float32(1e-15))[:, None]
+    log = 10 * np.log10(power + floor)
     contrast = log - uniform_filter1d(log, CONTRAST_BINS, axis=1, mode="nearest")
-    partial = _partials(log, contrast)
+    partial = _partials(power, contrast, loudest)
     present = _widened(partial, 1)
     age, left = _ages(present), _ages(present[::-1])[::-1]
     lasts = (age + left - 1) * partial
     weight = np.clip(contrast, 0, 20) / 20
-    total = power.sum(axis=1) + 1e-12
-    bands = np.add.reduceat(power, BAND_EDGES, axis=1)
-    bands = 10 * np.log10(bands + np.float32(1e-10))
+    total = power.sum(axis=1) + floor[:, 0]
+    bands = 10 * np.log10(np.add.reduceat(power, BAND_EDGES, axis=1) + floor)
     tuning, tuned, chroma = _pitches(log, weight * (lasts >= NOTE))
 
     def energy(frames: int) -> Floats:
@@ -205,7 +209,7 @@ def measure(power: Float32) -> Frames:
 
     return Frames(
         level=10 * np.log10(total),
-        flatness=np.maximum(log.mean(axis=1) / 10 - np.log10(total / BINS), -6),
+        flatness=log.mean(axis=1) / 10 - np.log10(total / BINS),
         centroid=np.log2((power * HZ).sum(axis=1) / total + 50),
         onset=np.maximum(np.diff(bands, axis=0, prepend=bands[:1]), 0).mean(axis=1),
         low_notes=count(SHORT_NOTE, LOW),
@@ -223,11 +227,11 @@ def measure(power: Float32) -> Frames:
     )
 
 
-def _partials(log: Float32, contrast: Float32) -> Bools:
+def _partials(power: Float32, contrast: Float32, loudest: Float32) -> Bools:
     """Bins that are a partial: local maxima that stand out and are not far too weak."""
-    loudest = maximum_filter1d(log.max(axis=1), 2 * LONGEST + 1)
-    found = (contrast > CONTRAST_DB) & (log > loudest[:, None] - RANGE_DB)
-    found[:, 1:-1] &= (log[:, 1:-1] > log[:, :-2]) & (log[:, 1:-1] >= log[:, 2:])
+    weakest = loudest * np.float32(10 ** (-RANGE_DB / 10))
+    found = (contrast > CONTRAST_DB) & (power > weakest[:, None])
+    found[:, 1:-1] &= (power[:, 1:-1] > power[:, :-2]) & (power[:, 1:-1] >= power[:, 2:])
     found[:, [0, -1]] = False
     return np.asarray(found)
 
@@ -267,7 +271,9 @@ def _jumps(present: Bools, age: NDArray[np.int16], left: NDArray[np.int16]) -> F
     near = np.cumsum(_widened(present, 2), axis=0, dtype=np.int32)
     before = np.vstack([np.zeros_like(near[:1]), near[:-1]])
     earlier = np.vstack([np.zeros_like(near[: NOTE + 1]), near])[: len(near)]
-    return np.asarray((present & new & (left >= NOTE) & (before == earlier)).sum(axis=1) / 3)
+    jumps = np.asarray((present & new & (left >= NOTE) & (before == earlier)).sum(axis=1) / 3)
+    jumps[:NOTE] = 0  # what begins with the sound may have been there before
+    return jumps
 
 
 def _pitches(log: Float32, weight: Float32) -> tuple[NDArray[np.complex128], Floats, Floats]:
@@ -352,7 +358,7 @@ class _Windows:
 
     def pulse(self, onset: Floats) -> Floats:
         """How much the onsets repeat: the highest autocorrelation at lags of 0.2 to 2 s,
-        above its median over those lags."""
+        above its median over those lags; 0 where there are none to speak of."""
         return np.array([_pulse(onset[a:b]) for a, b in zip(self.first, self.end, strict=True)])
 
 
@@ -362,7 +368,7 @@ def _pulse(onset: Floats) -> float:
         return 0.0
     spectrum = np.fft.rfft(onset - onset.mean(), 2 * count)
     products = np.fft.irfft(np.square(np.abs(spectrum)))[:count]
-    correlation = products / (products[0] + 1e-9) * count / (count - np.arange(count))
+    correlation = products / (products[0] + 0.05 * count) * count / (count - np.arange(count))
     lags = correlation[10:101]
     return float(lags.max() - np.median(lags))
 
@@ -390,25 +396,25 @@ class Weight(NamedTuple):
 
 
 MODEL: dict[str, Weight] = {
-    "note_ends": Weight(1.31, 0.7948, 1.17, 0.3867, 0),
-    "note_jumps": Weight(0.325, 0.4365, 0.704, 0.6157, 0),
-    "tuning": Weight(0.4136, 0.2634, 0.8513, 1.107, 0),
-    "pitch_classes": Weight(0.7215, 0.2724, 0.7163, 0.7575, 0),
-    "pulse": Weight(0.3942, 0.2531, 0.6219, 0.3459, 0),
-    "onset_spread": Weight(0.9431, 0.3122, 0.3381, 0.1297, 0),
-    "centroid_spread": Weight(0.562, 0.2701, 0.6534, 0.0982, 0),
-    "level_range": Weight(21.46, 15.31, 0.9366, -0.04353, 0),
-    "low_notes": Weight(0.832, 0.4092, 0.842, 0.02019, 0),
-    "mid_long": Weight(0.5131, 0.6067, 0.2464, 0.1568, 0),
-    "long_energy": Weight(0.2286, 0.285, -0.1555, -0.5894, 0),
-    "quiet_flatness": Weight(-1.484, 0.9447, -0.8141, -1.605, 0),
-    "quiet_mid_notes": Weight(0.8756, 0.6647, 0.0798, 1.313, 0),
-    "quiet_long_share": Weight(0.1987, 0.2273, -0.2426, -0.679, 0),
-    "note_energy": Weight(0.5298, 0.2921, 0, 0, -1.795),
-    "flatness": Weight(-1.743, 0.8452, 0, 0, 2.338),
+    "note_ends": Weight(1.304, 0.7922, 1.075, 0.438, 0),
+    "note_jumps": Weight(0.2973, 0.4191, 0.7798, 0.7045, 0),
+    "tuning": Weight(0.4189, 0.2643, 0.7539, 1.082, 0),
+    "pitch_classes": Weight(0.72, 0.2719, 0.8604, 0.7423, 0),
+    "pulse": Weight(0.3829, 0.2522, 0.7427, 0.4483, 0),
+    "onset_spread": Weight(0.9333, 0.3091, 0.1924, 0.3834, 0),
+    "centroid_spread": Weight(0.5633, 0.2726, 0.4734, -0.01367, 0),
+    "level_range": Weight(21.34, 14.77, 1.144, 0.2655, 0),
+    "low_notes": Weight(0.8298, 0.4074, 0.9913, 0.03583, 0),
+    "mid_long": Weight(0.5083, 0.601, 0.2419, 0.1361, 0),
+    "long_energy": Weight(0.2276, 0.2866, -0.09603, -0.4689, 0),
+    "quiet_flatness": Weight(-1.24, 0.8282, -0.4018, -1.26, 0),
+    "quiet_mid_notes": Weight(0.8609, 0.6551, 0.07528, 1.261, 0),
+    "quiet_long_share": Weight(0.1981, 0.2286, -0.03574, -0.6436, 0),
+    "note_energy": Weight(0.5318, 0.2932, 0, 0, -2.027),
+    "flatness": Weight(-1.609, 0.6888, 0, 0, 1.049),
 }
-BIAS = Weight(0.0, 1.0, 1.202, 0.9847, 0.1208)
-SURENESS_WEIGHT = 0.9337
+BIAS = Weight(0.0, 1.0, 1.224, 0.9644, 0.5642)
+SURENESS_WEIGHT = 0.7411
 FEATURES = tuple(MODEL)
 _TABLE = np.array(list(MODEL.values()))
 
