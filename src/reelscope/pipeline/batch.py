@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reelscope.atomic import remove_temporaries
 from reelscope.errors import RunStopped
 from reelscope.export.batch import export_batch
 from reelscope.export.creator import export_creator
@@ -116,6 +117,7 @@ class BatchRun:
         """
         folder = self.batch.folders.batch(self.batch.batch_id)
         with batch_lock(folder):
+            self._clean_up_after_kills(folder)
             try:
                 self._runner.run(self.batch.sources)
             except RunStopped as stop:
@@ -123,6 +125,14 @@ class BatchRun:
             summary = self._summary()
             self._export(folder, summary)
         return summary
+
+    def _clean_up_after_kills(self, folder: Path) -> None:
+        """Remove half-written files of killed runs from every folder this run writes to."""
+        remove_temporaries(folder)
+        for creator in self.batch.creators:
+            remove_temporaries(self._store.root / creator)
+        for source in self.batch.sources:
+            remove_temporaries(self.batch.folders.frames / source.frames_id)
 
     def _summary(self) -> Summary:
         return self.tally.summary(
