@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -19,20 +20,32 @@ HEAD = """\
 """
 
 
+FAMILIAR = {key: name for name, key in FAMILIAR_NAMES.items()}
+
+
 def render() -> str:
     """The file's text."""
-    familiar = {key: name for name, key in FAMILIAR_NAMES.items()}
     parts = [HEAD]
     for name, field in Settings.model_fields.items():
-        section: Section = field.default
-        parts.append(f"\n# {(type(section).__doc__ or '').splitlines()[0]}\n{name}:\n")
-        for key, setting in type(section).model_fields.items():
-            default = section.model_dump(mode="json")[key]
-            known_as = familiar.get(f"{name}.{key}")
-            also = f" Also: {known_as}." if known_as else ""
-            value = yaml.safe_dump(default).removesuffix("...\n").strip()
-            parts.append(f"  {key}: {value}  # {setting.description}{also}\n")
+        parts += ["\n", *section_lines(field.default, path=name)]
     return "".join(parts)
+
+
+def section_lines(section: Section, *, path: str) -> Iterator[str]:
+    """A section with its keys; a section within it stands further in."""
+    indent = "  " * path.count(".")
+    yield f"{indent}# {(type(section).__doc__ or '').splitlines()[0]}\n"
+    yield f"{indent}{path.rpartition('.')[2]}:\n"
+    for key, setting in type(section).model_fields.items():
+        inner = getattr(section, key)
+        if isinstance(inner, Section):
+            yield from section_lines(inner, path=f"{path}.{key}")
+            continue
+        known_as = FAMILIAR.get(f"{path}.{key}")
+        also = f" Also: {known_as}." if known_as else ""
+        default = section.model_dump(mode="json")[key]
+        value = yaml.safe_dump(default).removesuffix("...\n").strip()
+        yield f"{indent}  {key}: {value}  # {setting.description}{also}\n"
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from pydantic.fields import FieldInfo
 
 from reelscope.errors import ConfigError
 from reelscope.settings import FAMILIAR_NAMES, Section, Settings, load
@@ -27,14 +29,25 @@ def test_the_committed_config_holds_every_default(repository: Path) -> None:
 def test_every_key_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert isinstance(field.default, Section)
-        for key, setting in type(field.default).model_fields.items():
+        for key, setting in _keys(field.default):
             assert setting.description, f"{name}.{key}"
+
+
+def _keys(section: Section) -> Iterator[tuple[str, FieldInfo]]:
+    for key, setting in type(section).model_fields.items():
+        yield key, setting
+        if isinstance(inner := getattr(section, key), Section):
+            yield from _keys(inner)
 
 
 def test_later_layers_win(tmp_path: Path) -> None:
     config = write(tmp_path / "c.yml", "processing: {batch_size: 3, concurrency: 3}\n")
     environ = {"BATCH_SIZE": "4", "REELSCOPE_PROCESSING__CONCURRENCY": "5"}
     flags = {"processing.concurrency": 6, "processing.limit_per_creator": None}
+    nested = write(tmp_path / "n.yml", "models: {offline: true, whisper: {size: base}}\n")
+    found = load(nested, environ={"REELSCOPE_MODELS__WHISPER__ENGINE": "openai-whisper"}).models
+    assert (found.offline, found.whisper.size) == (True, "base")
+    assert found.whisper.engine == "openai-whisper"
     assert load(config, environ={}).processing.batch_size == 3
     assert load(config, environ=environ).processing.batch_size == 4
     assert load(config, environ=environ).processing.concurrency == 5
@@ -43,7 +56,9 @@ def test_later_layers_win(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FAMILIAR_NAMES)
 def test_familiar_names_reach_their_key(name: str, tmp_path: Path) -> None:
-    value = {"LOG_LEVEL": "DEBUG", "SAMPLE_RATE": "22050"}.get(name, "17")
+    value = {"LOG_LEVEL": "DEBUG", "SAMPLE_RATE": "22050", "WHISPER_MODEL_SIZE": "tiny"}.get(
+        name, "17"
+    )
     loaded = load(write(tmp_path / "c.yml", ""), environ={name: value})
     assert loaded != Settings()
 
@@ -53,6 +68,10 @@ def test_familiar_names_reach_their_key(name: str, tmp_path: Path) -> None:
     [
         ("proccessing: {batch_size: 3}", ["c.yml", "proccessing", "did you mean processing"]),
         ("media: {sample_fsp: 2}", ["c.yml", "media.sample_fsp = 2", "did you mean sample_fps"]),
+        ("models: {whisper: {sise: tiny}}", ["models.whisper.sise", "did you mean size"]),
+        ("models: {whisper: {size: huge}}", ["models.whisper.size = 'huge'", "'tiny'", "small"]),
+        ("models: {detector: {engine: yolo}}", ["'yolo-world' or 'owlv2'"]),
+        ("models: {device: tpu}", ["models.device = 'tpu'", "cuda:0"]),
         ("media: {sample_fps: fast}", ["media.sample_fps = 'fast'", "number", "Default: 1.0"]),
         ("media: {sample_fps: 99}", ["media.sample_fps = 99", "less than or equal to 30"]),
         ("media: {integrity: some}", ["'reference' or 'full'"]),

@@ -114,5 +114,11 @@ def open_clip(record: VideoRecord, *, settings: Settings | None = None) -> Clip:
         settings: those of the analysis; None as in `analyze`.
     """
     settings = settings or settings_module.load()
-    frames_root = Folders(settings.paths).frames
-    return Clip(record.source, record, settings.media, frames_root=frames_root)
+    folders = Folders(settings.paths)
+    return Clip(
+        record.source,
+        record,
+        settings.media,
+        frames_root=folders.frames,
+        records_root=folders.records,
+    )

@@ -11,6 +11,8 @@
     ├── EngineError               a model or vendor package
     │   ├── EngineUnavailable     not here, with the remedy            (stage: Skipped)
     │   └── EngineFailed          here, but it broke
+    │       ├── OutOfMemory       not even one item fits its device
+    │       └── DeviceLost        its device gives no results any more (the stage is closed)
     ├── StageTimeout              an item took longer than its limit
     ├── OutputError               a result could not be written (disk full, no permission)
     └── RunStopped                the run gave up on purpose, with the reason
@@ -101,6 +103,18 @@ class EngineFailed(EngineError):
 
     kind = "engine_failed"
     retryable = True
+
+
+class OutOfMemory(EngineFailed):
+    """Not even a single item fits the memory of the device."""
+
+    kind = "memory"
+
+
+class DeviceLost(EngineFailed):
+    """The device gives no results any more in this process; another process may get some."""
+
+    kind = "device"
 
 
 class StageTimeout(ReelscopeError):

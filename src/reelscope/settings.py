@@ -22,6 +22,7 @@ FAMILIAR_NAMES = {
     "BATCH_SIZE": "processing.batch_size",
     "SAMPLE_RATE": "events.sample_rate_hz",
     "LOG_LEVEL": "logging.level",
+    "WHISPER_MODEL_SIZE": "models.whisper.size",
     "TIKTOK_MS_TOKEN": "tiktok.ms_token",
     "OPENAI_API_KEY": "openai.api_key",
 }
@@ -223,6 +224,59 @@ class Choose(Section):
     jpeg_quality: int = Field(85, ge=1, le=100, description="Of the compressed pictures.")
 
 
+class Whisper(Section):
+    """Which engine writes down what is said (stage `transcribe`)."""
+
+    engine: Literal["auto", "faster-whisper", "openai-whisper", "pocketsphinx"] = Field(
+        "auto",
+        description="auto: faster-whisper, else openai-whisper, else pocketsphinx (low accuracy).",
+    )
+    size: Literal[
+        "tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en",
+        "large-v1", "large-v2", "large-v3", "large-v3-turbo",
+    ] = Field("small", description="Of Whisper's weights; names with .en know English alone.")  # fmt: skip
+    compute_type: Literal["auto", "int8", "int8_float16", "float16", "bfloat16", "float32"] = Field(
+        "auto",
+        description="Numbers faster-whisper counts with; auto: float16 on a GPU, int8 without.",
+    )
+
+
+class Detector(Section):
+    """Which engine finds objects (stage `detect`)."""
+
+    engine: Literal["yolo-world", "owlv2"] = Field(
+        "yolo-world",
+        description="yolo-world (package ultralytics, AGPL-3.0) or owlv2 (Apache-2.0).",
+    )
+    size: Literal["s", "m", "l", "x"] = Field("s", description="Of YOLO-World's weights.")
+
+
+class Embedder(Section):
+    """Which engine turns pictures into vectors (stage `embed`)."""
+
+    model: Literal["ViT-B-32", "ViT-L-14"] = Field(
+        "ViT-B-32", description="OpenAI's CLIP weights, read by open_clip."
+    )
+
+
+class Models(Section):
+    """Neural engines: where they run, and which of them."""
+
+    offline: bool = Field(False, description="Never try to download weights.")
+    hub: str = Field(
+        "https://huggingface.co", description="Where weights of the Hugging Face hub come from."
+    )
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:\d+)$")] = Field(
+        "auto", description="auto: every CUDA device there is, else the processor; cpu; cuda:0."
+    )
+    memory_gb: float | None = Field(
+        None, gt=0, description="Models kept loaded per device; null: 80 % of what is free there."
+    )
+    whisper: Whisper = Field(Whisper(), description="Stage `transcribe`.")
+    detector: Detector = Field(Detector(), description="Stage `detect`.")
+    embedder: Embedder = Field(Embedder(), description="Stage `embed`.")
+
+
 class TikTok(Section):
     """Access to TikTok."""
 
@@ -256,6 +310,7 @@ class Settings(Section):
     shots: Shots = Shots()
     text: Text = Text()
     choose: Choose = Choose()
+    models: Models = Models()
     tiktok: TikTok = TikTok()
     openai: OpenAI = OpenAI()
 
@@ -346,12 +401,14 @@ def _from_text(text: str) -> str | None:
 
 
 def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
-    section, _, key = dotted.partition(".")
-    if not key:
+    """Set a key of nested sections; sections that come from the file are not changed."""
+    section, _, rest = dotted.partition(".")
+    if not rest:
         values[section] = value
         return
     inner = values.get(section)
-    values[section] = {**inner, key: value} if isinstance(inner, dict) else {key: value}
+    values[section] = dict(inner) if isinstance(inner, dict) else {}
+    _put(values[section], rest, value)
 
 
 def _explain(problem: Any, origins: Mapping[str, str]) -> str:
@@ -374,26 +431,29 @@ def _shown(dotted: str, value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _fields(location: list[str]) -> tuple[str, ...]:
-    if len(location) == 1:
-        return tuple(Settings.model_fields)
-    section = Settings.model_fields.get(location[0])
-    kind = section.annotation if section else None
-    return tuple(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Section) else ()
+def _section(location: list[str]) -> Section | None:
+    """The section that holds the key at this place, with its defaults."""
+    section: Any = Settings()
+    for name in location[:-1]:
+        if not isinstance(section, Section) or name not in type(section).model_fields:
+            return None
+        section = getattr(section, name)
+    return section if isinstance(section, Section) else None
 
 
 def _nearest(location: list[str]) -> str:
-    known = _fields(location)
+    section = _section(location)
+    known = tuple(type(section).model_fields) if section else ()
     near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{hint}Known here: {', '.join(known)}"
 
 
 def _allowed(location: list[str]) -> str:
-    if len(location) < 2 or location[0] not in Settings.model_fields:
+    section = _section(location)
+    if section is None or location[-1] not in type(section).model_fields:
         return ""
-    section = Settings.model_fields[location[0]].default
-    field = type(section).model_fields.get(location[1])
-    if field is None:
+    default = getattr(section, location[-1])
+    if isinstance(default, Section):
         return ""
-    return f" ({field.description} Default: {getattr(section, location[1])})"
+    return f" ({type(section).model_fields[location[-1]].description} Default: {default})"

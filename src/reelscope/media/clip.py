@@ -39,6 +39,8 @@ class Clip:
         record: what is known of it so far; the runner assigns newer ones.
         settings: of the media section.
         frames_root: folder that holds the videos' frames folders.
+        records_root: folder that holds the creators' folders with their records; stages
+            that leave files of their own write them beside the record.
         threads: of the decoder.
 
     Attributes:
@@ -52,6 +54,7 @@ class Clip:
         settings: Media,
         *,
         frames_root: Path,
+        records_root: Path | None = None,
         threads: int = 1,
     ) -> None:
         self.source = source
@@ -60,6 +63,7 @@ class Clip:
         self.threads = max(threads, 1)
         self.deadline: float | None = None
         self._frames_root = frames_root
+        self._records_root = records_root or frames_root.parent / "analysis_results"
         # one lock per view, so that sound can be heard while pictures are decoded
         self._info_lock, self._audio_lock, self._scan_lock = (threading.Lock() for _ in range(3))
         self._info: MediaInfo | None = None
@@ -93,6 +97,11 @@ class Clip:
     def frames_dir(self) -> Path:
         """Where this video's pictures go; made by who writes the first."""
         return self._frames_root / self.source.frames_id
+
+    @property
+    def folder(self) -> Path:
+        """Where the video's record stands; made by who writes the first file."""
+        return self._records_root / self.source.creator / self.source.video_id
 
     def value(self, kind: type[V]) -> V | None:
         """What the stage of this value found, if it ended well."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from reelscope.errors import (
+    DeviceLost,
     EngineFailed,
     EngineUnavailable,
     ReelscopeError,
@@ -60,6 +61,10 @@ class Attempts:
                     f"{self.stage.name} gave {len(outcomes)} results for {len(clips)} videos"
                 )
             return outcomes
+        except DeviceLost as error:
+            log.error("%s is closed for the rest of the run: %s", self.stage.name, error)
+            self._closed_door = outcome_of(error, owns_file=self.owns_file)
+            return [self._closed_door] * len(clips)
         except Exception as error:
             if len(clips) > 1:
                 half = len(clips) // 2

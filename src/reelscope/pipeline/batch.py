@@ -155,8 +155,14 @@ class BatchRun:
     def _open_clip(self, record: VideoRecord) -> Clip:
         processing, media = self.batch.settings.processing, self.batch.settings.media
         threads = media.threads or max(1, (os.cpu_count() or 1) // processing.concurrency)
+        folders = self.batch.folders
         return Clip(
-            record.source, record, media, frames_root=self.batch.folders.frames, threads=threads
+            record.source,
+            record,
+            media,
+            frames_root=folders.frames,
+            records_root=folders.records,
+            threads=threads,
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from reelscope.engines.pool import ModelPool
+from reelscope.engines.weights import WeightStore
 from reelscope.errors import UsageError
 from reelscope.pipeline.stage import Stage
 from reelscope.settings import Settings
@@ -96,6 +98,7 @@ def build_graph(settings: Settings) -> Graph:
     from reelscope.vision.stills import StillsStage
     from reelscope.vision.text import TextStage
 
+    store, pool = WeightStore(settings.paths.models), ModelPool(settings.models.memory_gb)  # noqa: F841
     return Graph(
         [
             PlatformStage(),

@@ -58,6 +58,16 @@ class Stage(Protocol):
 
 
 @runtime_checkable
+class ReadsWeights(Protocol):
+    """A stage whose engine reads weights that may have to be fetched."""
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names in the registry of all sets that it reads under today's settings."""
+        ...
+
+
+@runtime_checkable
 class ReadsSource(Protocol):
     """A stage whose value comes from what the source says, not from the media."""
 
