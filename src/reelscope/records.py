@@ -280,6 +280,67 @@ class Events(Value):
     loudness: Loudness = Field(description="How loud it is.")
 
 
+TranscriptFlag: TypeAlias = Literal[
+    "repetition", "no_voice", "no_speech", "compression", "low_probability"
+]
+
+
+class TranscriptWord(Frozen):
+    text: str = Field(description="As it was written down, without blanks around it.")
+    start_s: Seconds = Field(description="The word begins.")
+    end_s: Seconds = Field(description="The word ends.")
+    probability: Share | None = Field(description="How sure the engine is; None: it does not say.")
+
+
+class TranscriptSegment(Frozen):
+    """A stretch of text, about a sentence."""
+
+    start_s: Seconds = Field(description="It begins.")
+    end_s: Seconds = Field(description="It ends.")
+    text: str = Field(description="What is said, after the garbage filter if that is on.")
+    raw_text: str = Field(description="What the engine wrote, unchanged.")
+    words: tuple[TranscriptWord, ...] = Field(description="Of the raw text, in order.")
+    avg_logprob: Number | None = Field(
+        description="Mean log probability of the tokens; None: the engine does not say."
+    )
+    no_speech_probability: Share | None = Field(
+        description="The engine's own guess that nobody speaks; None: it does not say."
+    )
+    compression_ratio: Number | None = Field(
+        description="Bytes of the text over its bytes when compressed: high if it repeats itself."
+    )
+    flags: tuple[TranscriptFlag, ...] = Field(
+        description="Why it may be a hallucination; empty: nothing speaks for that."
+    )
+
+
+class TriedSound(Frozen):
+    """A sound that was transcribed, and how sure the engine was of it."""
+
+    sound: Literal["mix", "vocals"] = Field(description="The video's sound, or its vocals alone.")
+    avg_logprob: Number | None = Field(description="Mean over the tokens; None: no text.")
+    words: int = Field(description="Words that were heard.")
+
+
+class Transcript(Value):
+    """Stage `transcribe`: what is said, word by word."""
+
+    stage = "transcribe"
+
+    text: str = Field(description="All segments' texts, joined by blanks.")
+    raw_text: str = Field(description="The same before the garbage filter.")
+    language: str | None = Field(description="ISO 639-1 code; None: nothing was said.")
+    language_probability: Share | None = Field(
+        description="How sure that is; None: it was set, or the engine knows one language alone."
+    )
+    segments: tuple[TranscriptSegment, ...] = Field(description="In order of time.")
+    sound: Literal["mix", "vocals"] = Field(description="What the text was heard in.")
+    tried: tuple[TriedSound, ...] = Field(description="The sounds that were transcribed.")
+    accuracy: Literal["normal", "low"] = Field(
+        description="low: the packaged engine for machines without weights; many words are wrong."
+    )
+
+
 RateCategory: TypeAlias = Literal[
     "very_slow", "slow", "normal", "fast", "very_fast", "extremely_fast"
 ]
@@ -535,7 +596,7 @@ class Choice(Value):
 STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
-        Platform, Probe, Voice, Events, SpeechRate, Keyframes, Quality, Similarity,
+        Platform, Probe, Voice, Events, Transcript, SpeechRate, Keyframes, Quality, Similarity,
         Stills, Shots, OnScreenText, Choice,
     )
 }  # fmt: skip

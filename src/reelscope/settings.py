@@ -125,6 +125,20 @@ class Events(Section):
     silence_dbfs: float = Field(-50.0, le=0, description="Quieter than this is silence.")
 
 
+class Transcribe(Section):
+    """Stage `transcribe`: what is said."""
+
+    language: str | None = Field(
+        None, description="ISO 639-1 code, for example en; null: told from the sound."
+    )
+    garbage_filter: bool = Field(
+        True, description="Drop characters that belong to no word of the language's script."
+    )
+    compare_sounds: bool = Field(
+        True, description="Transcribe the vocals and the mix, where vocals were separated."
+    )
+
+
 class SpeechRate(Section):
     """Stage `speech_rate`."""
 
@@ -302,6 +316,7 @@ class Settings(Section):
     media: Media = Media()
     voice: Voice = Voice()
     events: Events = Events()
+    transcribe: Transcribe = Transcribe()
     speech_rate: SpeechRate = SpeechRate()
     keyframes: Keyframes = Keyframes()
     quality: Quality = Quality()
