@@ -47,6 +47,10 @@ class Paths(Section):
     data: Path = Field(Path("data"), description="Inputs and outputs live below this folder.")
     models: Path = Field(Path("models"), description="Weight caches.")
     logs: Path = Field(Path("logs"), description="processing_logs.txt.")
+    vocabulary: Path = Field(
+        Path("config/vocabulary.yml"),
+        description="Words to look for; the package's own where this file is absent.",
+    )
 
 
 class Processing(Section):
@@ -123,6 +127,14 @@ class Events(Section):
     )
     min_event_s: float = Field(0.5, ge=0, description="Shorter events join their neighbours.")
     silence_dbfs: float = Field(-50.0, le=0, description="Quieter than this is silence.")
+
+
+class Separate(Section):
+    """Stage `separate`: voices apart from the music behind them."""
+
+    when: Literal["music", "always", "never"] = Field(
+        "music", description="music: only where somebody speaks or sings over music."
+    )
 
 
 class Transcribe(Section):
@@ -316,6 +328,7 @@ class Settings(Section):
     media: Media = Media()
     voice: Voice = Voice()
     events: Events = Events()
+    separate: Separate = Separate()
     transcribe: Transcribe = Transcribe()
     speech_rate: SpeechRate = SpeechRate()
     keyframes: Keyframes = Keyframes()
