@@ -10,6 +10,7 @@
     │   └── MediaChanged          the file is not the one that was planned
     ├── EngineError               a model or vendor package
     │   ├── EngineUnavailable     not here, with the remedy            (stage: Skipped)
+    │   ├── DownloadFailed        weights did not come
     │   └── EngineFailed          here, but it broke
     │       ├── OutOfMemory       not even one item fits its device
     │       └── DeviceLost        its device gives no results any more (the stage is closed)
@@ -96,6 +97,13 @@ class EngineUnavailable(EngineError):
         super().__init__(f"{reason} ({remedy})")
         self.reason = reason
         self.remedy = remedy
+
+
+class DownloadFailed(EngineError):
+    """Weights could not be fetched."""
+
+    kind = "download"
+    retryable = True
 
 
 class EngineFailed(EngineError):
