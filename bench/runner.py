@@ -16,6 +16,7 @@ from pathlib import Path
 
 from machine import describe, save
 
+from reelscope.engines.device import Devices
 from reelscope.media.clip import Clip
 from reelscope.pipeline.checkpoint import RecordStore
 from reelscope.pipeline.graph import Graph
@@ -47,6 +48,7 @@ def measure(videos: int, stages: int) -> tuple[float, float]:
                 graph,
                 graph.select(),
                 Processing(),
+                devices=Devices("cpu"),
                 store=RecordStore(root / "records"),
                 open_clip=lambda r: Clip(r.source, r, Media(), frames_root=root / "frames"),
                 finish=lambda _: None,

@@ -56,12 +56,17 @@ class Paths(Section):
 class Processing(Section):
     """How much at once, and when to give up."""
 
-    concurrency: int = Field(2, ge=1, le=64, description="Videos analysed side by side.")
+    concurrency: int | None = Field(
+        None, ge=1, le=64, description="Videos analysed side by side; null: one per core, up to 16."
+    )
     batch_size: int = Field(
         8, ge=1, le=4096, description="Videos that share a model's forward pass."
     )
-    max_in_flight: int = Field(
-        4, ge=1, le=1024, description="Videos open at once; bounds the memory."
+    max_in_flight: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Videos open at once; bounds the memory. null: enough to fill the workers twice.",
     )
     limit_per_creator: int | None = Field(
         None, ge=1, description="At most so many videos of each creator."
@@ -76,6 +81,12 @@ class Processing(Section):
     breaker_failures: Positive = Field(
         5, description="Failures in a row that open a remote service's circuit breaker."
     )
+
+
+    @property
+    def workers(self) -> int:
+        """Videos analysed side by side."""
+        return self.concurrency or min(os.cpu_count() or 1, 16)
 
 
 class Logging(Section):

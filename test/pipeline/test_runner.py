@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reelscope.engines.device import Devices
 from reelscope.errors import EngineUnavailable, MediaError, OutputError, RunStopped
 from reelscope.media.clip import Clip
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, read_record
@@ -95,6 +96,7 @@ class House:
             graph,
             graph.select(only=only, skip=skip),
             Processing.model_validate(settings),
+            devices=Devices("cpu"),
             store=RecordStore(self.root / "records"),
             open_clip=self._open,
             finish=finish or (lambda record: None),  # type: ignore[arg-type]

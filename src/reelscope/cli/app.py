@@ -126,6 +126,44 @@ def doctor(config: Config = None) -> None:
     raise typer.Exit(checks.report(config))
 
 
+models = typer.Typer(help="Weights of the neural engines: list, pull, verify.")
+app.add_typer(models, name="models")
+
+
+@models.command("list")
+def models_list(config: Config = None) -> None:
+    """Every set of weights: role, revision, size, licence, whether it is here, who needs it."""
+    from reelscope.cli import models as weights
+
+    raise typer.Exit(weights.show(config))
+
+
+@models.command("pull")
+def models_pull(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sets of weights. Default: those that today's settings need."),
+    ] = None,
+    config: Config = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every set that there is.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Read what is here and fetch again what is damaged.")
+    ] = False,
+) -> None:
+    """Fetch weights; goes on where an earlier call was cut off."""
+    from reelscope.cli import models as weights
+
+    raise typer.Exit(weights.pull(names or [], config, everything=everything, force=force))
+
+
+@models.command("verify")
+def models_verify(config: Config = None) -> None:
+    """Compare every file that is here with its checksum."""
+    from reelscope.cli import models as weights
+
+    raise typer.Exit(weights.verify(config))
+
+
 def main() -> None:
     """Run the command line; every expected error ends as one message on stderr."""
     try:

@@ -14,6 +14,7 @@ from types import FrameType
 
 from reelscope import settings as settings_module
 from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
+from reelscope.cli.fetching import FetchLines
 from reelscope.cli.plan import show_plan
 from reelscope.cli.progress import open_progress
 from reelscope.cli.terminal import console, printable
@@ -117,7 +118,7 @@ def _go(
 
 def _execute(batch: Batch) -> int:
     with open_progress(len(batch.sources)) as progress:
-        run = BatchRun(batch, [progress])
+        run = BatchRun(batch, [progress], FetchLines())
         with _interrupts(run.stop):
             summary = run.run()
     show_totals(summary, batch)

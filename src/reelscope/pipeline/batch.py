@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reelscope.atomic import remove_temporaries
+from reelscope.engines.device import Devices
 from reelscope.errors import RunStopped
 from reelscope.export.batch import export_batch
 from reelscope.export.creator import export_creator
@@ -16,6 +17,7 @@ from reelscope.export.video import export_video
 from reelscope.media.clip import Clip
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, batch_lock, read_record
 from reelscope.pipeline.graph import Graph
+from reelscope.pipeline.provision import Fetching, QuietFetching, provide
 from reelscope.pipeline.runner import Listener, Runner
 from reelscope.pipeline.summary import Problem, Summary, Tally
 from reelscope.records import VideoRecord, VideoSource
@@ -85,6 +87,7 @@ class BatchRun:
 
     batch: Batch
     listeners: Sequence[Listener] = ()
+    fetching: Fetching = field(default_factory=QuietFetching)
     tally: Tally = field(init=False)
     _runner: Runner = field(init=False)
 
@@ -98,6 +101,7 @@ class BatchRun:
             batch.graph,
             batch.selected,
             batch.settings.processing,
+            devices=Devices(batch.settings.models.device),
             store=self._store,
             open_clip=self._open_clip,
             finish=lambda record: export_video(record, self._store.folder(record.source)),
@@ -117,6 +121,8 @@ class BatchRun:
         """
         folder = self.batch.folders.batch(self.batch.batch_id)
         with batch_lock(folder):
+            selected = [stage for stage in self.batch.graph if stage.name in self.batch.selected]
+            provide(selected, self.batch.settings, self.fetching)
             self._clean_up_after_kills(folder)
             try:
                 self._runner.run(self.batch.sources)
@@ -154,7 +160,7 @@ class BatchRun:
 
     def _open_clip(self, record: VideoRecord) -> Clip:
         processing, media = self.batch.settings.processing, self.batch.settings.media
-        threads = media.threads or max(1, (os.cpu_count() or 1) // processing.concurrency)
+        threads = media.threads or max(1, (os.cpu_count() or 1) // processing.workers)
         folders = self.batch.folders
         return Clip(
             record.source,

@@ -14,10 +14,12 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from reelscope.engines.device import CPU, Devices
 from reelscope.errors import MediaError, OutputError, ReelscopeError, RunStopped
 from reelscope.media.clip import Clip
 from reelscope.media.fingerprint import media_id
@@ -41,8 +43,7 @@ from reelscope.settings import Processing
 
 log = logging.getLogger(__name__)
 
-LANE_SIZES: dict[Lane, int] = {"cpu": 0, "gpu": 1, "network": 16}
-"""Workers per lane; the cpu lane has `processing.concurrency`."""
+NETWORK_WORKERS = 16
 
 FINISH_LIMIT_S = 300.0
 """Longest time for writing one video's files."""
@@ -74,6 +75,7 @@ class Runner:
         graph: all stages; those that are not selected only lend what an earlier run left.
         selected: names of the stages that may run.
         settings: concurrency, limits, batch size.
+        devices: one worker of the gpu lane for each; it holds its device while it works.
         store: where records are read and saved.
         open_clip: makes the views of a record's media.
         finish: called on a worker thread with each video's final record.
@@ -86,6 +88,7 @@ class Runner:
         selected: frozenset[str],
         settings: Processing,
         *,
+        devices: Devices,
         store: RecordStore,
         open_clip: OpenClip,
         finish: Finish,
@@ -94,16 +97,20 @@ class Runner:
         self.graph = graph
         self.selected = selected
         self.settings = settings
+        self.devices = devices
         self.store = store
         self.open_clip = open_clip
         self.finish = finish
         self.listeners = listeners
         self.stopped: str | None = None
         self._done: queue.SimpleQueue[tuple[Task, Any]] = queue.SimpleQueue()
-        self._lanes = {
-            lane: Workers(lane, size or settings.concurrency, self._done)
-            for lane, size in LANE_SIZES.items()
+        sizes: dict[Lane, int] = {
+            "cpu": settings.workers,
+            "gpu": len(devices),
+            "network": NETWORK_WORKERS,
         }
+        self._lanes = {lane: Workers(lane, size, self._done) for lane, size in sizes.items()}
+        self._max_in_flight = settings.max_in_flight or _enough(settings, devices)
         self._attempts = {
             stage.name: Attempts(stage, owns_file=stage.name == "probe" or "probe" not in selected)
             for stage in graph
@@ -160,7 +167,7 @@ class Runner:
     def _admit(self, coming: Iterator[tuple[int, VideoSource]]) -> None:
         """Open the next videos while there is room and a worker for them."""
         workers = self._lanes["cpu"]
-        while workers.free and len(self._jobs) + self._admitting < self.settings.max_in_flight:
+        while workers.free and len(self._jobs) + self._admitting < self._max_in_flight:
             upcoming = next(coming, None)
             if upcoming is None:
                 return
@@ -273,18 +280,21 @@ class Runner:
         limit_s = self.settings.item_timeout_s * len(jobs)
         started = time.monotonic()
 
-        def work() -> list[Outcome]:
+        def work() -> tuple[list[Outcome], str]:
             if stage.lane != "network":
                 for job in jobs:
                     job.clip.deadline = time.monotonic() + limit_s
             if tripped := self._guard.tripped(stage):
-                return [tripped] * len(jobs)
-            return self._attempts[stage.name].run([job.clip for job in jobs])
+                return [tripped] * len(jobs), CPU
+            held = self.devices.hold() if stage.lane == "gpu" else nullcontext(CPU)
+            with held as device:
+                return self._attempts[stage.name].run([job.clip for job in jobs]), device
 
-        def then(outcomes: list[Outcome]) -> None:
+        def then(result: tuple[list[Outcome], str]) -> None:
+            outcomes, device = result
             seconds = (time.monotonic() - started) / len(jobs)
             for job, outcome in zip(jobs, outcomes, strict=True):
-                self._end(job, stage, outcome, seconds=seconds)
+                self._end(job, stage, outcome, seconds=seconds, device=device)
 
         def late() -> None:
             message = f"it did not end within {self.settings.item_timeout_s:g} s and was given up"
@@ -295,8 +305,11 @@ class Runner:
 
         return Task(work, then, late, limit_s=limit_s)
 
-    def _end(self, job: Job, stage: Stage, outcome: Outcome, *, seconds: float) -> None:
-        record = _stage_record(outcome, stage=stage, key=job.key(stage), seconds=seconds)
+    def _end(
+        self, job: Job, stage: Stage, outcome: Outcome, *, seconds: float, device: str = CPU
+    ) -> None:
+        key = job.key(stage)
+        record = _stage_record(outcome, stage=stage, key=key, seconds=seconds, device=device)
         job.end(stage, record)
         self._tell(job, stage.name)
         self._settle(job)
@@ -386,16 +399,24 @@ class Guard:
             )
 
 
-def _stage_record(outcome: Outcome, *, stage: Stage, key: str, seconds: float) -> StageRecord:
-    now = datetime.now(UTC)
+def _enough(settings: Processing, devices: Devices) -> int:
+    """Videos open at once that keep every worker, and every GPU's batch, filled twice."""
+    gpus = sum(name != CPU for name in devices.names)
+    return 2 * max(settings.workers, settings.batch_size * gpus)
+
+
+def _stage_record(
+    outcome: Outcome, *, stage: Stage, key: str, seconds: float, device: str
+) -> StageRecord:
     if isinstance(outcome, Skipped):
         return skipped_record(outcome, stage=stage, key=key)
+    now = datetime.now(UTC)
     if isinstance(outcome, Ok):
         return StageRecord(
-            status="ok", key=key, engine=stage.engine, seconds=seconds, finished_at=now,
-            value=outcome.value,
+            status="ok", key=key, engine=stage.engine, seconds=seconds, device=device,
+            finished_at=now, value=outcome.value,
         )  # fmt: skip
     return StageRecord(
-        status="failed", key=key, engine=stage.engine, seconds=seconds, finished_at=now,
-        kind=outcome.kind, message=outcome.message, retryable=outcome.retryable,
+        status="failed", key=key, engine=stage.engine, seconds=seconds, device=device,
+        finished_at=now, kind=outcome.kind, message=outcome.message, retryable=outcome.retryable,
     )  # fmt: skip
