@@ -280,6 +280,35 @@ class Events(Value):
     loudness: Loudness = Field(description="How loud it is.")
 
 
+class Stem(Frozen):
+    """One part of a separated sound: FLAC, 44.1 kHz, stereo, 16 bits."""
+
+    file: str = Field(description="Name of the file beside the record.")
+    size_bytes: int = Field(description="Of the file.")
+    sha256: str = Field(description="Of the file, hexadecimal.")
+
+
+class SeparatedSpan(Frozen):
+    start_s: Seconds = Field(description="It begins.")
+    end_s: Seconds = Field(description="It ends.")
+
+
+class Separation(Value):
+    """Stage `separate`: voices apart from what plays behind them."""
+
+    stage = "separate"
+
+    applied: bool = Field(description="Whether the sound was separated.")
+    reason: str = Field(description="Why, or why not.")
+    spans: tuple[SeparatedSpan, ...] = Field(
+        description="Stretches that were separated. Elsewhere speech is in the vocals as it is."
+    )
+    seconds: Seconds = Field(description="Length of these stretches together.")
+    duration_s: Seconds = Field(description="Length of the whole sound.")
+    vocals: Stem | None = Field(description="The voices; None: not separated.")
+    accompaniment: Stem | None = Field(description="All else; both together are the mix.")
+
+
 TranscriptFlag: TypeAlias = Literal[
     "repetition", "no_voice", "no_speech", "compression", "low_probability"
 ]
@@ -346,6 +375,9 @@ RateCategory: TypeAlias = Literal[
 ]
 
 
+SyllableSource: TypeAlias = Literal["dictionary", "spelling", "characters", "english_mean"]
+
+
 class SpeechRateMetrics(Frozen):
     """The measurements behind the scores. None: this method cannot know it."""
 
@@ -365,7 +397,14 @@ class SpeechRateMetrics(Frozen):
     mean_pause: Seconds | None = Field(description="Mean length of a pause.")
     break_count: int = Field(description="Silences over 5 s: neither speech nor pause.")
     syllables_per_word: Number | None = Field(
-        description="English mean that moved the wpm borders to syllables; None: not needed."
+        description="Of the words that were heard; without them, the English mean that moved the"
+        " wpm borders to syllables; None: not known, not needed."
+    )
+    syllables_source: SyllableSource | None = Field(
+        default=None,
+        description="Where that comes from: dictionary (English), spelling (vowels and"
+        " hyphenation, about), characters (Chinese, Korean, kana), or english_mean (of spoken"
+        " British English).",
     )
 
 
@@ -573,6 +612,56 @@ class OnScreenText(Value):
     appearances: tuple[TextAppearance, ...] = Field(description="Texts over time, by start.")
 
 
+class EmbeddedFrame(Frozen):
+    time_s: Seconds = Field(description="When it is shown.")
+    product_relevance: Share = Field(
+        description="How much better the vocabulary's product prompts describe it than the others."
+    )
+
+
+class ProductMatch(Frozen):
+    """A product of the vocabulary, compared with the pictures by CLIP alone."""
+
+    label: str = Field(description="As the vocabulary names it.")
+    similarity: Number = Field(description="Cosine with the frame that is most like it, -1 to 1.")
+    time_s: Seconds = Field(description="When that frame is shown.")
+    probability: Share = Field(
+        description="Among all products of the vocabulary, mean over the frames."
+    )
+
+
+class CategoryMatch(Frozen):
+    level: int = Field(description="1 is the coarsest.")
+    name: str = Field(description="As the vocabulary names it.")
+    confidence: Share = Field(
+        description="Probability times that of the level above, mean over the frames."
+    )
+
+
+class Embedding(Value):
+    """Stage `embed`: the kept frames as vectors (CLIP), and the words that fit them best."""
+
+    stage = "embed"
+
+    model: str = Field(description="Whose vectors these are; others cannot be compared with them.")
+    dimensions: int = Field(description="Numbers in a vector; 0: there is no frame.")
+    file: str | None = Field(description="The frames' vectors, beside the record; None: no frame.")
+    size_bytes: int | None = Field(description="Of that file.")
+    sha256: str | None = Field(description="Of that file, hexadecimal.")
+    frames: tuple[EmbeddedFrame, ...] = Field(description="In order of time, as in the file.")
+    mean: tuple[Number, ...] = Field(
+        description="Mean of the frames' vectors, of unit length: the vector of the video."
+    )
+    product_relevance: Share | None = Field(description="Mean over the frames.")
+    products: tuple[ProductMatch, ...] = Field(description="The most probable, best first.")
+    categories: tuple[CategoryMatch, ...] = Field(
+        description="What it is about: the best of level 1, the best inside that, and so on."
+    )
+    level_1: tuple[CategoryMatch, ...] = Field(
+        description="All categories of level 1, best first; they sum to 1."
+    )
+
+
 class ChosenFrame(Frozen):
     time_s: Seconds = Field(description="When it is shown.")
     score: Number = Field(description="What the choice went by; higher is better.")
@@ -589,15 +678,33 @@ class Choice(Value):
 
     stage = "choose"
 
-    method: Literal["signal"] = Field(description="What chose: `signal`, by measurements alone.")
+    method: Literal["signal", "clip"] = Field(
+        description="What chose: `signal`, by measurements alone; `clip`, with CLIP's vectors."
+    )
     frames: tuple[ChosenFrame, ...] = Field(description="The chosen frames.")
+
+
+class CaptionedFrame(Frozen):
+    time_s: Seconds = Field(description="When it is shown.")
+    file: str = Field(description="The picture, inside the video's frames folder.")
+    text: str = Field(description="What a model says of it, in English.")
+
+
+class Captions(Value):
+    """Stage `caption`: the chosen frames in a sentence each."""
+
+    stage = "caption"
+
+    frames: tuple[CaptionedFrame, ...] = Field(
+        description="In order of time; a frame of which nothing was said is left out."
+    )
 
 
 STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
-        Platform, Probe, Voice, Events, Transcript, SpeechRate, Keyframes, Quality, Similarity,
-        Stills, Shots, OnScreenText, Choice,
+        Platform, Probe, Voice, Events, Separation, Transcript, SpeechRate, Keyframes, Quality,
+        Similarity, Stills, Shots, OnScreenText, Choice,
     )
 }  # fmt: skip
 """Stage name -> the type of its value."""

@@ -25,6 +25,7 @@ from reelscope.records import (
     Platform,
     Probe,
     Quality,
+    Separation,
     Shots,
     Similarity,
     SpeechRate,
@@ -299,6 +300,14 @@ _EVENTS = _of_stage(
      lambda v: v.loudness.true_peak_dbtp),
 )  # fmt: skip
 
+_SEPARATION = _of_stage(
+    Separation,
+    ("separated", "boolean", None, "Whether voices were separated from the music behind them.",
+     lambda v: v.applied),
+    ("separated_share", "number", "0-1", "Stretches that were separated, as a share of the sound.",
+     lambda v: round(v.seconds / v.duration_s, 6) if v.duration_s else None),
+)  # fmt: skip
+
 _SPEECH_RATE = _of_stage(
     SpeechRate,
     ("speech_rate_method", "text", None, "Measured from `words` or from `syllable_nuclei`.",
@@ -431,7 +440,8 @@ _RECORD = [
 ]  # fmt: skip
 
 COLUMNS: tuple[Column, ...] = (
-    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SPEECH_RATE, *_PICTURES, *_SHOTS, *_TEXT,
+    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SPEECH_RATE, *_PICTURES, *_SHOTS,
+    *_TEXT,
     *_CHOICE, *_RECORD,
 )  # fmt: skip
 """Every column, in the order of the files."""

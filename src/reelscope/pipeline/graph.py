@@ -84,8 +84,10 @@ def _stable_order(waits: dict[str, set[str]], listed: list[str]) -> list[str]:
 def build_graph(settings: Settings) -> Graph:
     """All stages of this version with their engines; nothing heavy is loaded yet."""
     from reelscope.audio.events import EventsStage
+    from reelscope.audio.separate import SeparateStage
     from reelscope.audio.speech_rate import SpeechRateStage
     from reelscope.audio.voice import VoiceStage
+    from reelscope.engines.demucs import DemucsSeparator
     from reelscope.engines.rapidocr import RapidOcrReader
     from reelscope.engines.silero import SileroDetector
     from reelscope.media.probe import ProbeStage
@@ -105,6 +107,11 @@ def build_graph(settings: Settings) -> Graph:
             ProbeStage(settings.media),
             VoiceStage(settings.voice, SileroDetector()),
             EventsStage(settings.events),
+            SeparateStage(
+                settings.separate,
+                DemucsSeparator(store, pool),
+                batch_size=settings.processing.batch_size,
+            ),
             SpeechRateStage(settings.speech_rate),
             KeyframesStage(settings.keyframes, media=settings.media),
             QualityStage(settings.quality),
