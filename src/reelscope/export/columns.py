@@ -440,8 +440,7 @@ _RECORD = [
 ]  # fmt: skip
 
 COLUMNS: tuple[Column, ...] = (
-    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SPEECH_RATE, *_PICTURES, *_SHOTS,
-    *_TEXT,
-    *_CHOICE, *_RECORD,
+    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SPEECH_RATE,
+    *_PICTURES, *_SHOTS, *_TEXT, *_CHOICE, *_RECORD,
 )  # fmt: skip
 """Every column, in the order of the files."""

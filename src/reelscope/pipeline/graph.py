@@ -100,7 +100,7 @@ def build_graph(settings: Settings) -> Graph:
     from reelscope.vision.stills import StillsStage
     from reelscope.vision.text import TextStage
 
-    store, pool = WeightStore(settings.paths.models), ModelPool(settings.models.memory_gb)  # noqa: F841
+    store, pool = WeightStore(settings.paths.models), ModelPool(settings.models.memory_gb)
     return Graph(
         [
             PlatformStage(),
