@@ -38,6 +38,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing asks for weights, unless a test brings a hub of its own."""
+    monkeypatch.setenv("REELSCOPE_MODELS__OFFLINE", "true")
+
+
+@pytest.fixture(autouse=True)
 def _no_error_logged(
     request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> Iterator[None]:

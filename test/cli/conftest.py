@@ -28,7 +28,7 @@ class Workplace:
 
     def environ(self, extra: dict[str, str]) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("REELSCOPE_")}
-        return {**clean, "COLUMNS": "200", **extra}
+        return {**clean, "COLUMNS": "200", "REELSCOPE_MODELS__OFFLINE": "true", **extra}
 
     def start(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

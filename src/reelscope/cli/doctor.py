@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ from rich.table import Table
 
 from reelscope import settings as settings_module
 from reelscope.cli.terminal import console, printable
+from reelscope.engines.device import CPU, Devices, find
 from reelscope.errors import ConfigError, EngineUnavailable
+from reelscope.pipeline.stage import ReadsWeights
 from reelscope.settings import Settings
 
 LOW_DISK_GB = 5.0
@@ -65,7 +66,8 @@ def checks(config: Path | None) -> Iterator[Check]:
     except ConfigError as error:
         yield Check("config", "missing", str(error), "correct the named keys")
     yield from _engines(settings)
-    yield _gpu()
+    yield _gpu(settings)
+    yield _token("Hugging Face token", os.environ.get("HF_TOKEN"), "HF_TOKEN", "gated weights")
     yield _token("TikTok ms_token", settings.tiktok.ms_token, "TIKTOK_MS_TOKEN", "the crawl")
     yield _token("OpenAI key", settings.openai.api_key, "OPENAI_API_KEY", "the description")
     for folder in (settings.paths.data, settings.paths.models, settings.paths.logs):
@@ -119,37 +121,49 @@ def _has_decoder(codec: Callable[..., object], name: str) -> bool:
 
 
 def _engines(settings: Settings) -> Iterator[Check]:
-    """Every engine is really opened."""
+    """Every engine is really opened; one that lacks fetched weights is optional."""
     from reelscope.pipeline.graph import build_graph
 
     opened = []
-    for stage in build_graph(settings):
-        try:
-            stage.open()
-        except EngineUnavailable as error:
-            yield Check(f"engine of {stage.name}", "missing", error.reason, error.remedy)
-        else:
-            stage.close()
-            opened.append(f"{stage.name}: {stage.engine}")
+    with Devices(settings.models.device).hold():
+        for stage in build_graph(settings):
+            try:
+                stage.open()
+            except EngineUnavailable as error:
+                what = f"engine of {stage.name}"
+                if isinstance(stage, ReadsWeights):
+                    yield Check(what, "optional", error.reason, error.remedy)
+                else:
+                    yield Check(what, "missing", error.reason, error.remedy)
+            else:
+                stage.close()
+                opened.append(f"{stage.name}: {stage.engine}")
     yield Check("engines and weights", "ok", "; ".join(opened))
 
 
-def _gpu() -> Check:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return Check("GPU", "optional", "no NVIDIA driver", "not needed by this version's stages")
-    query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+def _gpu(settings: Settings) -> Check:
+    """The devices that models would run on."""
     try:
-        output = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
-    except (OSError, subprocess.SubprocessError) as error:
-        return Check("GPU", "optional", f"nvidia-smi: {error}", "check the NVIDIA driver")
-    return Check("GPU", "ok", output.stdout.strip() or "none")
+        names = find(settings.models.device)
+    except ConfigError as error:
+        return Check("GPU", "missing", str(error), "models.device: auto")
+    if names == [CPU]:
+        why = "models.device: cpu" if settings.models.device == CPU else "no CUDA device"
+        return Check("GPU", "optional", why, "models run on the processor; see docs/performance.md")
+    import torch
+
+    described = [
+        f"{name}: {torch.cuda.get_device_name(name)}, "
+        f"{torch.cuda.get_device_properties(name).total_memory / 1e9:.0f} GB"
+        for name in names
+    ]
+    return Check("GPU", "ok", "; ".join(described))
 
 
 def _token(what: str, value: object, name: str, purpose: str) -> Check:
     if value:
         return Check(what, "ok", "set")
-    return Check(what, "optional", "not set", f"{purpose} will need it: export {name}=...")
+    return Check(what, "optional", "not set", f"{purpose} would need it: export {name}=...")
 
 
 def _folder(folder: Path) -> Check:

@@ -12,7 +12,7 @@ from reelscope import settings as settings_module
 from reelscope.cli.fetching import open_fetching
 from reelscope.cli.terminal import console
 from reelscope.engines.download import Downloader
-from reelscope.engines.registry import REGISTRY, InPackage, Weights
+from reelscope.engines.registry import REGISTRY, HubFiles, InPackage, UrlFile, Weights
 from reelscope.engines.weights import WeightStore, entry, installed, remedy
 from reelscope.errors import UsageError
 from reelscope.pipeline.graph import build_graph
@@ -94,7 +94,10 @@ def _revision(weights: Weights, store: WeightStore) -> str:
     found = store.revision(weights.name)
     if found != "absent":
         return found
-    return getattr(weights.source, "revision", "") or "-"
+    source = weights.source
+    if isinstance(source, UrlFile):
+        return source.sha256[:12] if source.sha256 else source.url.split("/")[-2]
+    return source.revision if isinstance(source, HubFiles) else "-"
 
 
 def _here(weights: Weights, store: WeightStore) -> str:

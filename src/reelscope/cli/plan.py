@@ -8,9 +8,11 @@ from rich import box
 from rich.table import Table
 
 from reelscope.cli.terminal import console, printable
+from reelscope.engines.device import Devices
+from reelscope.engines.weights import WeightStore, entry, installed
 from reelscope.errors import EngineUnavailable
 from reelscope.pipeline.batch import Batch
-from reelscope.pipeline.stage import Stage
+from reelscope.pipeline.stage import ReadsWeights, Stage
 
 
 def show_plan(batch: Batch) -> None:
@@ -23,9 +25,11 @@ def show_plan(batch: Batch) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("stage", "would", "engine", "why"):
         table.add_column(column)
-    for stage in batch.graph:
-        verdict, why = _verdict(stage, batch)
-        table.add_row(stage.name, verdict, stage.engine, why)
+    with Devices(batch.settings.models.device).hold() as device:
+        for stage in batch.graph:
+            verdict, why = _verdict(stage, batch)
+            table.add_row(stage.name, verdict, stage.engine, why)
+    console.print(f"neural stages run on {device}")
     console.print(table)
     for problem in batch.problems:
         console.print(f"note: {printable(problem.where)}: {printable(problem.message)}")
@@ -42,9 +46,24 @@ def _verdict(stage: Stage, batch: Batch) -> tuple[str, str]:
     try:
         stage.open()
     except EngineUnavailable as error:
+        to_fetch = _to_fetch(stage, batch)
+        if to_fetch:
+            return "run if fetched", f"first fetches {to_fetch}; if that fails: {error.remedy}"
         return "be skipped", f"{error.reason} -> {error.remedy}"
     stage.close()
     return "run", ""
+
+
+def _to_fetch(stage: Stage, batch: Batch) -> str:
+    """The weights that a run would try to fetch for this stage."""
+    settings = batch.settings
+    if settings.models.offline or not isinstance(stage, ReadsWeights):
+        return ""
+    store = WeightStore(settings.paths.models)
+    lacking = [entry(name) for name in stage.weights if store.state(name) != "present"]
+    if not all(installed(weights.package) for weights in lacking):
+        return ""
+    return ", ".join(f"{weights.name} ({weights.size_mb} MB)" for weights in lacking)
 
 
 def _size(path: str | None) -> int:
