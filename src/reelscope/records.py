@@ -662,6 +662,52 @@ class Embedding(Value):
     )
 
 
+Rect: TypeAlias = tuple[Number, Number, Number, Number]
+
+
+class DetectedObject(Frozen):
+    label: str = Field(description="From the vocabulary.")
+    confidence: Share = Field(description="How sure the detector is.")
+    box: Rect = Field(
+        description="Left, top, right, bottom in pixels of the upright full frame, inside it."
+    )
+
+
+class DetectedFrame(Frozen):
+    time_s: Seconds = Field(description="When it is shown.")
+    objects: tuple[DetectedObject, ...] = Field(description="The surest first.")
+
+
+class ObjectOnScreen(Frozen):
+    """One label over the whole video."""
+
+    label: str = Field(description="From the vocabulary.")
+    product: bool = Field(description="Whether the vocabulary lists it among the products.")
+    seconds: Seconds = Field(
+        description="On screen: each frame that shows it, or that a frame that shows it stands "
+        "for, counts until the next frame."
+    )
+    first_s: Seconds = Field(description="First frame that shows it.")
+    last_s: Seconds = Field(description="First frame after the last that shows it, or the end.")
+    frames: int = Field(description="Kept frames that show it.")
+    confidence: Share = Field(description="Of the surest finding.")
+    most_at_once: int = Field(description="Findings in one frame, at most.")
+    area_share: Share = Field(
+        description="Of the picture that its boxes cover, mean over the frames that show it."
+    )
+
+
+class Detections(Value):
+    """Stage `detect`: which things are seen, where and for how long."""
+
+    stage = "detect"
+
+    frames: tuple[DetectedFrame, ...] = Field(description="Every kept frame, in order of time.")
+    objects: tuple[ObjectOnScreen, ...] = Field(
+        description="One per label that was found, the longest on screen first."
+    )
+
+
 class ChosenFrame(Frozen):
     time_s: Seconds = Field(description="When it is shown.")
     score: Number = Field(description="What the choice went by; higher is better.")
@@ -704,7 +750,7 @@ STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
         Platform, Probe, Voice, Events, Separation, Transcript, SpeechRate, Keyframes, Quality,
-        Similarity, Stills, Shots, OnScreenText, Choice,
+        Similarity, Stills, Shots, OnScreenText, Detections, Choice,
     )
 }  # fmt: skip
 """Stage name -> the type of its value."""

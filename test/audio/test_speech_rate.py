@@ -26,6 +26,7 @@ from reelscope.audio.speech_rate import (
     rate_category,
     rate_score,
     rate_variation,
+    spoken_words,
 )
 from reelscope.media.clip import Clip
 from reelscope.records import (
@@ -34,6 +35,9 @@ from reelscope.records import (
     SpeechRate,
     SpeechSegment,
     StageRecord,
+    Transcript,
+    TranscriptSegment,
+    TranscriptWord,
     VideoRecord,
     VideoSource,
     Voice,
@@ -342,6 +346,63 @@ def test_words_without_probabilities_leave_clarity_open() -> None:
     assert "does not say how sure" in found.detailed_report
 
 
+def said(text: str, times: int, *, every_s: float) -> list[Word]:
+    parts = text.split() * times
+    return [Word(p, at * every_s, (at + 0.9) * every_s, 0.9) for at, p in enumerate(parts)]
+
+
+def rated(words: list[Word], language: str | None) -> SpeechRate:
+    end_s = words[-1].end_s
+    return assess(
+        timing(np.arange(0.125, end_s, 0.25), end_s=end_s),  # 240 syllables per minute
+        voice=voice_of((0, end_s), duration_s=end_s),
+        settings=SETTINGS,
+        words=words,
+        language=language,
+    )
+
+
+def test_english_words_go_by_the_scheme_itself() -> None:
+    words = said("a beautiful day by the ocean", 10, every_s=0.36)
+    found = rated(words, "en")
+    assert found.speech_rate_wpm is not None
+    assert found.rate_score == pytest.approx(rate_score(found.speech_rate_wpm))
+    assert found.metrics.syllables_per_word == pytest.approx(9 / 6)
+    assert found.metrics.syllables_source == "dictionary"
+    assert "1.50 syllables on average (CMU dictionary)" in found.detailed_report
+
+
+def test_long_german_words_are_not_slow_speech() -> None:
+    words = said("Entschuldigung Schmetterling Kindergarten Abend", 10, every_s=0.75)
+    found = rated(words, "de")  # 80 words, but 260 syllables per minute
+    assert found.speech_rate_wpm is not None
+    assert found.metrics.syllables_per_word == pytest.approx(13 / 4)
+    assert found.metrics.syllables_source == "spelling"
+    assert rate_category(found.speech_rate_wpm) == "very_slow"
+    assert found.rate_category == "fast"
+    in_english = found.speech_rate_wpm * 13 / 4 / SYLLABLES_PER_WORD
+    assert found.rate_score == pytest.approx(rate_score(in_english))
+    assert "as spelt, about" in found.detailed_report
+
+
+def test_chinese_is_not_counted_in_words() -> None:
+    found = rated(said("你 好 谢 谢", 20, every_s=0.25), "zh")
+    assert found.method == "words"
+    assert found.speech_rate_wpm is None
+    assert found.metrics.syllables_source == "characters"
+    assert found.rate_score == pytest.approx(rate_score(240 / SYLLABLES_PER_WORD), abs=0.1)
+
+
+def test_words_of_a_language_that_nobody_can_spell_here_go_by_the_signal() -> None:
+    found = rated(said("مرحبا بكم", 20, every_s=0.5), "ar")
+    assert found.method == "words"
+    assert found.speech_rate_wpm is not None
+    assert found.metrics.syllables_per_word == pytest.approx(SYLLABLES_PER_WORD, abs=1e-6)
+    assert found.metrics.syllables_source == "english_mean"
+    assert found.rate_score == pytest.approx(rate_score(240 / SYLLABLES_PER_WORD), abs=0.1)
+    assert "How long the words are is not known" in found.detailed_report
+
+
 def test_nobody_speaks() -> None:
     found = assess(
         timing(np.array([]), end_s=0.0), voice=voice_of(duration_s=12.5), settings=SETTINGS
@@ -375,23 +436,69 @@ def test_whispering_is_not_slow() -> None:
     assert "whispered" in found.detailed_report
 
 
+# ------------------------------------------------------------------------ transcript
+
+
+def transcript_of(
+    *words: TranscriptWord, accuracy: str = "normal", flags: tuple[str, ...] = ()
+) -> Transcript:
+    text = " ".join(word.text for word in words)
+    segment = TranscriptSegment.model_validate({
+        "start_s": 0, "end_s": 10, "text": text, "raw_text": text, "words": words,
+        "avg_logprob": -0.2, "no_speech_probability": 0.1, "compression_ratio": 1.0,
+        "flags": flags,
+    })  # fmt: skip
+    return Transcript.model_validate({
+        "text": text, "raw_text": text, "language": "en", "language_probability": 0.9,
+        "segments": [segment], "sound": "mix", "tried": [], "accuracy": accuracy,
+    })  # fmt: skip
+
+
+def heard(text: str) -> TranscriptWord:
+    return TranscriptWord(text=text, start_s=0.5, end_s=0.75, probability=0.8)
+
+
+def test_which_words_count() -> None:
+    assert spoken_words(None) == []
+    assert spoken_words(transcript_of()) == []
+    found = spoken_words(transcript_of(heard("Hello,"), heard("—"), heard("5")))
+    assert found == [Word("Hello,", 0.5, 0.75, 0.8), Word("5", 0.5, 0.75, 0.8)]
+    assert spoken_words(transcript_of(heard("Hello"), accuracy="low")) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "counts"),
+    [
+        ("repetition", False),
+        ("compression", False),
+        ("no_voice", False),
+        ("no_speech", True),
+        ("low_probability", True),
+    ],
+)
+def test_words_that_nobody_said_do_not_count(flag: str, counts: bool) -> None:
+    assert bool(spoken_words(transcript_of(heard("Hello"), flags=(flag,)))) == counts
+
+
 # ----------------------------------------------------------------------------- stage
 
 
 @contextmanager
-def clip_of(path: Path, voice: Voice | None) -> Iterator[Clip]:
+def clip_of(
+    path: Path, voice: Voice | None, transcript: Transcript | None = None
+) -> Iterator[Clip]:
     source = VideoSource(creator="c", video_id="v", frames_id="v", path=str(path))
     record = VideoRecord(source=source)
-    if voice is not None:
-        record = record.with_stage(
-            "voice", StageRecord(status="ok", key="k", engine="truth", value=voice)
-        )
+    for value in (voice, transcript):
+        if value is not None:
+            entry = StageRecord(status="ok", key="k", engine="truth", value=value)
+            record = record.with_stage(value.stage, entry)
     with Clip(source, record, Media(), frames_root=path.parent) as clip:
         yield clip
 
 
-def run(path: Path, voice: Voice | None) -> SpeechRate:
-    with clip_of(path, voice) as clip:
+def run(path: Path, voice: Voice | None, transcript: Transcript | None = None) -> SpeechRate:
+    with clip_of(path, voice, transcript) as clip:
         stage = SpeechRateStage(SETTINGS)
         stage.open()
         (outcome,) = stage.run([clip])
@@ -415,6 +522,25 @@ def test_the_stage_measures_a_file(tmp_path: Path, rate: float) -> None:
     assert found.metrics.speech_segments == len(truth.phrases_s)
     assert found.consistency_score is not None
     assert found.consistency_score > 8
+
+
+def test_the_stage_reads_a_good_transcript_and_no_poor_one(tmp_path: Path) -> None:
+    samples, _ = speech_like(10, rate_hz=16000, seed=3)
+    path = tmp_path / "speech.wav"
+    write_sound(path, samples, rate_hz=16000)
+    words = [
+        TranscriptWord(text="ocean", start_s=at, end_s=at + 0.3, probability=0.9)
+        for at in np.arange(0.5, 9.5, 0.4)
+    ]
+    good = run(path, voice_of((0.2, 9.8), duration_s=10), transcript_of(*words))
+    assert good.method == "words"
+    assert good.metrics.syllables_per_word == 2
+    assert good.clarity_score is not None
+    poor = run(path, voice_of((0.2, 9.8), duration_s=10), transcript_of(*words, accuracy="low"))
+    assert poor == run(path, voice_of((0.2, 9.8), duration_s=10))
+    assert poor.method == "syllable_nuclei"
+    assert SpeechRateStage(SETTINGS).uses == ("transcribe",)
+    assert "pyphen" in SpeechRateStage(SETTINGS).engine
 
 
 def test_the_stage_on_a_video_without_sound(tmp_path: Path) -> None:

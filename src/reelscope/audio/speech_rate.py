@@ -5,12 +5,14 @@ syllables, pauses and how evenly they come. `words` has a transcript with times 
 and knows words per minute and clarity. What a method cannot know is None; the overall
 score is then the weighted mean of the parts that are known, and the report names them.
 
-The category borders are in words per minute. Without words they are moved to syllables
-with `SYLLABLES_PER_WORD`; `speech_rate_wpm` stays None, because how many words the
-syllables make depends on the language, which the signal does not tell.
+The category borders are in words per minute of English. Without words they are moved to
+syllables with `SYLLABLES_PER_WORD`; `speech_rate_wpm` stays None, because how many words the
+syllables make depends on the language, which the signal does not tell. Words of another
+language are moved in the same way, with the syllables that they have
+(audio/word_syllables.py): German has fewer and longer words, Chinese writes none apart.
 
-Words come in with the transcribe stage: `SpeechRateStage` will list it in `uses` and
-hand its words to `assess`.
+A transcript of low accuracy is left out: its words are mostly others than those that were
+said, and so are their number and their probabilities.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from typing import get_args
 
 import numpy as np
 
-from reelscope.audio import syllables
+from reelscope.audio import syllables, word_syllables
 from reelscope.audio.syllables import Floats, Spans
+from reelscope.audio.word_syllables import WITHOUT_BLANKS, mean_syllables
 from reelscope.media.clip import Clip
 from reelscope.records import (
     Lane,
@@ -32,6 +35,9 @@ from reelscope.records import (
     Skipped,
     SpeechRate,
     SpeechRateMetrics,
+    SyllableSource,
+    Transcript,
+    TranscriptFlag,
     Voice,
 )
 from reelscope.settings import SpeechRate as Settings
@@ -49,6 +55,9 @@ MIN_RATE_S = 2.0
 
 MIN_PAUSES_S = 5.0
 """In less speech nobody has to breathe: no pause in it says nothing."""
+
+NOT_SPOKEN: frozenset[TranscriptFlag] = frozenset({"repetition", "compression", "no_voice"})
+"""A segment with one of these flags may hold words that nobody said: they are not counted."""
 
 MIN_WINDOWS = 3
 """Local rates of which a variation is taken."""
@@ -224,6 +233,7 @@ def assess(
     voice: Voice,
     settings: Settings,
     words: Sequence[Word] = (),
+    language: str | None = None,
 ) -> SpeechRate:
     """All measurements, scores and the report.
 
@@ -234,28 +244,23 @@ def assess(
         words: of the transcript, in order; without any the method is `syllable_nuclei`.
             The rate counts those that fall between begin and end of the speech and
             not into a break.
+        language: of the words, ISO 639-1; None: taken for English.
     """
-    metrics = _metrics(timing, voice=voice, settings=settings, words=words)
-    minutes = timing.speech_s / 60
-    counted = metrics.articulation_rate is not None
-    per_minute = metrics.syllable_count / minutes if counted else None
-    enough = metrics.speaking_time >= MIN_RATE_S
-    wpm = _words_within(timing, words) / minutes if words and enough else None
-    in_words = None if per_minute is None else per_minute / SYLLABLES_PER_WORD
-    scaled = wpm if words else in_words
+    rate = _rate(timing, words, language)
+    metrics = _metrics(timing, rate, voice=voice, settings=settings, words=words)
     variation, paused = metrics.rate_variation, metrics.speech_duration >= MIN_PAUSES_S
     sure = [word.probability for word in words if word.probability is not None]
     parts = {
-        "rate": None if scaled is None else rate_score(scaled),
+        "rate": None if rate.scaled_wpm is None else rate_score(rate.scaled_wpm),
         "consistency": None if variation is None else consistency_score(variation),
         "clarity": clarity_score(sure),
         "pauses": pause_score(metrics.pause_share, metrics.mean_pause) if paused else None,
     }
     found = SpeechRate(
         method="words" if words else "syllable_nuclei",
-        speech_rate_wpm=wpm,
-        syllables_per_minute=per_minute,
-        rate_category=None if scaled is None else rate_category(scaled),
+        speech_rate_wpm=rate.wpm,
+        syllables_per_minute=rate.syllables_per_minute,
+        rate_category=None if rate.scaled_wpm is None else rate_category(rate.scaled_wpm),
         rate_score=parts["rate"],
         consistency_score=parts["consistency"],
         pause_score=parts["pauses"],
@@ -267,16 +272,54 @@ def assess(
     return found.model_copy(update={"detailed_report": _report(found, parts)})
 
 
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """The rate, and what its place among the categories was found with.
+
+    Attributes:
+        syllables_per_minute: of the signal.
+        wpm: words per minute; None where words are not known, or not written apart.
+        scaled_wpm: words per minute of English, at as many syllables per minute.
+        syllables_per_word: as in the record.
+        source: of the same.
+    """
+
+    syllables_per_minute: float | None
+    wpm: float | None
+    scaled_wpm: float | None
+    syllables_per_word: float | None
+    source: SyllableSource | None
+
+
+def _rate(timing: Timing, words: Sequence[Word], language: str | None) -> _Rate:
+    enough, minutes = timing.speaking_s >= MIN_RATE_S, timing.speech_s / 60
+    # Whispering has no voiced syllables: none found is not known, not slow.
+    counted = timing.nuclei_s.size > 0 and enough
+    syllables_per_minute = timing.nuclei_s.size / minutes if counted else None
+    pieces = _words_within(timing, words) / minutes if words and enough else None
+    per_word, source = mean_syllables((word.text for word in words), language) or (None, None)
+    if words and language in {None, "en"}:
+        scaled = pieces
+    elif pieces is not None and per_word is not None:
+        scaled = pieces * per_word / SYLLABLES_PER_WORD
+    elif syllables_per_minute is not None:
+        per_word, source = SYLLABLES_PER_WORD, "english_mean"
+        scaled = syllables_per_minute / SYLLABLES_PER_WORD
+    else:
+        scaled = None
+    wpm = None if language in WITHOUT_BLANKS else pieces
+    return _Rate(syllables_per_minute, wpm, scaled, per_word, source)
+
+
 def _metrics(
-    timing: Timing, *, voice: Voice, settings: Settings, words: Sequence[Word]
+    timing: Timing, rate: _Rate, *, voice: Voice, settings: Settings, words: Sequence[Word]
 ) -> SpeechRateMetrics:
     events_s = np.sort([(word.start_s + word.end_s) / 2 for word in words])
     variation = rate_variation(
         timing.spoken_s(events_s if words else timing.nuclei_s), window_s=settings.window_s
     )
     count, paused_s = len(timing.pauses_s), _total_s(timing.pauses_s)
-    # Whispering has no voiced syllables: none found is not known, not slow.
-    counted = timing.nuclei_s.size > 0 and timing.speaking_s >= MIN_RATE_S
+    counted = rate.syllables_per_minute is not None
     return SpeechRateMetrics(
         total_duration=voice.duration_s,
         speech_duration=timing.speech_s,
@@ -291,7 +334,8 @@ def _metrics(
         pause_share=paused_s / timing.speech_s if count else 0.0,
         mean_pause=paused_s / count if count else None,
         break_count=len(timing.breaks_s),
-        syllables_per_word=SYLLABLES_PER_WORD if counted and not words else None,
+        syllables_per_word=rate.syllables_per_word,
+        syllables_source=rate.source,
     )
 
 
@@ -353,13 +397,26 @@ def _rated(found: SpeechRate) -> str:
             f" {found.syllables_per_minute:.0f} syllables per minute,"
             f" {metrics.articulation_rate:.1f} per second between the pauses."
         )
-    if metrics.syllables_per_word is not None:
-        line += (
-            " Words are not known: the category is that of English with"
-            f" {metrics.syllables_per_word:.2f} syllables per word (Tauroza and Allison 1990);"
+    return line + _scaled(found)
+
+
+def _scaled(found: SpeechRate) -> str:
+    """What the category goes by."""
+    per_word, source = found.metrics.syllables_per_word, found.metrics.syllables_source
+    if per_word is None:
+        return ""
+    english = f"English with {SYLLABLES_PER_WORD:.2f} syllables per word (Tauroza and Allison 1990)"
+    if source == "english_mean":
+        unknown = "How long the words are is" if found.method == "words" else "Words are"
+        return (
+            f" {unknown} not known: the category is that of {english};"
             " other languages have other rates."
         )
-    return line
+    line = f" A word has {per_word:.2f} syllables on average"
+    if source == "dictionary":
+        return f"{line} (CMU dictionary)."
+    how = "as spelt, about" if source == "spelling" else "a character each"
+    return f"{line} ({how}): the category is that of {english} at as many syllables per minute."
 
 
 def _steadied(found: SpeechRate) -> str:
@@ -407,18 +464,22 @@ def _summed(found: SpeechRate, parts: dict[str, float | None]) -> str:
 
 
 class SpeechRateStage:
-    """Stage `speech_rate`, from the sound and the segments of stage `voice`."""
+    """Stage `speech_rate`, from the sound, stage `voice` and, if there, the transcript."""
 
     name = "speech_rate"
-    version = 1
+    version = 2
     needs: tuple[str, ...] = ("voice",)
-    uses: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ("transcribe",)
     lane: Lane = "cpu"
     batch_size = 1
-    engine = "reelscope 1"
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+
+    @property
+    def engine(self) -> str:
+        """This program and the dictionaries that it counts syllables with."""
+        return f"reelscope 2, {word_syllables.engine()}"
 
     def open(self) -> None:
         """Nothing to load."""
@@ -441,4 +502,22 @@ class SpeechRateStage:
         blocks = clip.audio.blocks(syllables.RATE_HZ, block_s=10.0) if segments else ()
         contour = syllables.measure(blocks, segments)
         found = timing(contour, self.settings)
-        return Ok(assess(found, voice=voice, settings=self.settings))
+        transcript = clip.value(Transcript)
+        words = spoken_words(transcript)
+        language = transcript.language if transcript is not None and words else None
+        return Ok(
+            assess(found, voice=voice, settings=self.settings, words=words, language=language)
+        )
+
+
+def spoken_words(transcript: Transcript | None) -> list[Word]:
+    """The words that count: none of a transcript of low accuracy, or of text that nobody said."""
+    if transcript is None or transcript.accuracy == "low":
+        return []
+    return [
+        Word(word.text, word.start_s, word.end_s, word.probability)
+        for segment in transcript.segments
+        if not NOT_SPOKEN & set(segment.flags)
+        for word in segment.words
+        if any(sign.isalnum() for sign in word.text)
+    ]
