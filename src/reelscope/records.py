@@ -750,7 +750,8 @@ STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
         Platform, Probe, Voice, Events, Separation, Transcript, SpeechRate, Keyframes, Quality,
-        Similarity, Stills, Shots, OnScreenText, Detections, Choice,
+        Similarity, Stills, Shots, OnScreenText, Detections, Embedding,
+        Choice,
     )
 }  # fmt: skip
 """Stage name -> the type of its value."""

@@ -105,6 +105,19 @@ VALUES: dict[str, dict[str, Any]] = {
              "frames": 1},
         ],
     },
+    "embed": {
+        "model": "ViT-B-32", "dimensions": 2, "file": "embeddings.npz", "size_bytes": 900,
+        "sha256": "cd" * 32, "frames": [{"time_s": 0.0, "product_relevance": 0.7}],
+        "mean": [0.6, -0.8], "product_relevance": 0.7,
+        "products": [
+            {"label": "lipstick", "similarity": 0.31, "time_s": 0.0, "probability": 0.6},
+            {"label": "mascara", "similarity": 0.28, "time_s": 0.0, "probability": 0.2},
+        ],
+        "categories": [{"level": 1, "name": "Beauty", "confidence": 0.8},
+                       {"level": 2, "name": "Make-up", "confidence": 0.5}],
+        "level_1": [{"level": 1, "name": "Beauty", "confidence": 0.8},
+                    {"level": 1, "name": "Home", "confidence": 0.2}],
+    },
     "choose": {
         "method": "signal",
         "frames": [

@@ -15,6 +15,7 @@ import yaml
 from reelscope.export.batch import ErrorRow, export_batch
 from reelscope.export.cells import csv_cell, iso
 from reelscope.export.columns import COLUMNS, flat_row
+from reelscope.export.parquet import VECTOR
 from reelscope.records import StageRecord, VideoRecord
 
 Make = Callable[..., VideoRecord]
@@ -40,7 +41,8 @@ def test_csv_json_and_parquet_agree(make: Make, failed: StageRecord, tmp_path: P
     assert sorted(p.name for p in folder.iterdir()) == NAMES
 
     expected = [flat_row(records[i]) for i in (2, 1, 0)]
-    assert pq.read_table(folder / "video_features_results.parquet").to_pylist() == expected
+    table = pq.read_table(folder / "video_features_results.parquet")
+    assert table.drop_columns(VECTOR).to_pylist() == expected
     as_csv = [{name: csv_cell(value) for name, value in row.items()} for row in expected]
     assert read_csv(folder / "video_features_results.csv") == as_csv
     assert as_csv[2]["caption"] == '\'=cmd|" /C" , ok'
@@ -51,7 +53,7 @@ def test_csv_json_and_parquet_agree(make: Make, failed: StageRecord, tmp_path: P
 
 def test_parquet_states_types_units_and_version(make: Make, tmp_path: Path) -> None:
     schema = pq.read_schema(export([make()], tmp_path) / "video_features_results.parquet")
-    assert schema.names == [column.name for column in COLUMNS]
+    assert schema.names == [*(column.name for column in COLUMNS), VECTOR]
     assert schema.metadata[b"schema_version"] == b"1"
     assert schema.field("plays").type == pa.int64()
     assert schema.field("duration_s").type == pa.float64()
@@ -60,6 +62,19 @@ def test_parquet_states_types_units_and_version(make: Make, tmp_path: Path) -> N
     assert schema.field("video_id").type == pa.string()
     assert schema.field("duration_s").metadata[b"unit"] == b"s"
     assert all(field.nullable for field in schema)
+
+
+def test_the_vector_is_in_the_parquet_file_alone(
+    make: Make, failed: StageRecord, tmp_path: Path
+) -> None:
+    empty = {"dimensions": 0, "frames": [], "mean": []}
+    records = [make("a", "1"), make("a", "2", embed=failed), make("a", "3", embed=empty)]
+    table = pq.read_table(export(records, tmp_path) / "video_features_results.parquet")
+    assert table.schema.field(VECTOR).type == pa.list_(pa.float32())
+    found = table.column(VECTOR).to_pylist()
+    assert found == [pytest.approx([0.6, -0.8]), None, None]
+    assert VECTOR not in read_csv(tmp_path / "video_features_results.csv")[0]
+    assert VECTOR not in json.loads((tmp_path / "video_features_results.json").read_text())[0]
 
 
 def test_every_failure_has_a_row_and_skips_have_none(

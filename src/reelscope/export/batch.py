@@ -77,7 +77,7 @@ def export_batch(
             row = flat_row(record)
             table.write(csv_line(row.values()))
             objects.write((joint + json_row(row)).encode("utf-8"))
-            parquet.add(row)
+            parquet.add(row, record)
             joint = ",\n"
             for failure in failures(record):
                 errors.write(csv_line(failure.model_dump().values()))

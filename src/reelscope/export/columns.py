@@ -15,7 +15,9 @@ from typing import Literal, TypeAlias, TypeVar
 
 from reelscope.records import (
     STAGE_VALUES,
+    CategoryMatch,
     Choice,
+    Embedding,
     EventKind,
     Events,
     FrameKind,
@@ -182,6 +184,18 @@ def texts_of(value: OnScreenText) -> list[str]:
     """The texts in the order in which they appear, each once."""
     seen = sorted(value.appearances, key=lambda a: (a.start_s, a.end_s))
     return list(dict.fromkeys(appearance.text for appearance in seen))
+
+
+def _category(level: int) -> Callable[[Embedding], CategoryMatch | None]:
+    return lambda v: next((match for match in v.categories if match.level == level), None)
+
+
+def _category_name(level: int) -> Callable[[Embedding], Cell]:
+    return lambda v: match.name if (match := _category(level)(v)) else None
+
+
+def _category_confidence(level: int) -> Callable[[Embedding], Cell]:
+    return lambda v: match.confidence if (match := _category(level)(v)) else None
 
 
 def _stages_that(status: str) -> Callable[[VideoRecord], Cell]:
@@ -415,6 +429,29 @@ _TEXT = _of_stage(
      lambda v: min((a.start_s for a in v.appearances), default=None)),
 )  # fmt: skip
 
+_EMBEDDING = _of_stage(
+    Embedding,
+    ("category", "text", None, "What it is about, from the coarsest level to the finest, joined "
+     "by ' > ' (CLIP).", lambda v: " > ".join(match.name for match in v.categories) or None),
+    *(
+        row
+        for level in (1, 2, 3)
+        for row in (
+            (f"category_{level}", "text", None, f"Its category of level {level}.",
+             _category_name(level)),
+            (f"category_{level}_confidence", "number", "0-1", "How probable that is.",
+             _category_confidence(level)),
+        )
+    ),
+    ("product_relevance", "number", "0-1", "How much its frames are about a product (CLIP).",
+     lambda v: v.product_relevance),
+    ("likely_products", "text", None, "Products of the vocabulary that its frames are most like, "
+     f"the most probable first, joined by '{TEXT_JOINT}' (CLIP).",
+     lambda v: TEXT_JOINT.join(match.label for match in v.products) or None),
+    ("embedding_model", "text", None, "Whose vectors embeddings.npz and the Parquet file hold.",
+     lambda v: v.model if v.frames else None),
+)  # fmt: skip
+
 _CHOICE = _of_stage(
     Choice,
     ("chosen_frames", "integer", None, "Frames that stand for the video.",
@@ -441,6 +478,6 @@ _RECORD = [
 
 COLUMNS: tuple[Column, ...] = (
     *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SPEECH_RATE,
-    *_PICTURES, *_SHOTS, *_TEXT, *_CHOICE, *_RECORD,
+    *_PICTURES, *_SHOTS, *_TEXT, *_EMBEDDING, *_CHOICE, *_RECORD,
 )  # fmt: skip
 """Every column, in the order of the files."""

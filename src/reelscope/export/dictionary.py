@@ -166,7 +166,8 @@ _UNITS = {
     "width": "px", "height": "px", "box": "px", "fps": "1/s", "seconds": "s",
     "speaking_time": "s", "mean_pause": "s", "media_seconds": "s", "articulation_rate": "1/s",
     "luma": "0-255", "contrast": "0-255", "black_below": "0-255", "motion": "1/s",
-    "bytes_before": "bytes", "bytes_after": "bytes", "ssim": "-1 to 1",
+    "bytes_before": "bytes", "bytes_after": "bytes", "ssim": "-1 to 1", "mean": "-1 to 1",
+    "similarity": "-1 to 1",
 }  # fmt: skip
 
 
@@ -214,7 +215,10 @@ a batch, and in `data/analysis_results/<creator>/<creator>.csv` for all videos o
   numbers. In a spreadsheet, import `video_id` and `music_id` as text: they have more digits
   than its numbers hold.
 - **JSON**: a list of objects. **Parquet**: typed and nullable, unit and description in each
-  field's metadata, `schema_version` in the file's. In both, texts are exact.
+  field's metadata, `schema_version` in the file's. In both, texts are exact. The Parquet file
+  has a column more, `embedding`, a list of numbers: the mean of the vectors of the video's
+  frames, of unit length, in the space of `embedding_model`. The frames' own vectors stand in
+  `embeddings.npz` beside the record.
 """
 
 _ERRORS = """\

@@ -1,7 +1,8 @@
 """Rows as Parquet: the columns of export/columns.py with explicit types.
 
 Every column is nullable; its unit and description travel in the field's metadata, the
-schema version in the file's.
+schema version in the file's. After them stands what only this format carries: the video's
+vector.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from reelscope.export.columns import COLUMNS, Cell
-from reelscope.records import SCHEMA_VERSION
+from reelscope.export.columns import COLUMNS, Cell, value_of
+from reelscope.records import SCHEMA_VERSION, Embedding, VideoRecord
 
 ROWS_PER_GROUP = 1000
 """Rows that are held before they are written."""
+VECTOR = "embedding"
+"""Name of the column with the video's vector, a list of numbers."""
+VECTOR_MEANING = (
+    "Mean of its frames' vectors, of unit length; `embedding_model` says in whose space. Empty "
+    "without stage embed, or without frames."
+)
 
 
 def schema() -> Any:
@@ -37,6 +44,8 @@ def schema() -> Any:
         )
         for column in COLUMNS
     ]
+    meaning = {"unit": "", "description": VECTOR_MEANING}
+    fields.append(pa.field(VECTOR, pa.list_(pa.float32()), nullable=True, metadata=meaning))
     return pa.schema(fields, metadata={"schema_version": str(SCHEMA_VERSION)})
 
 
@@ -48,11 +57,17 @@ class ParquetRows:
 
         self._schema = schema()
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
-        self._rows: list[Mapping[str, Cell]] = []
+        self._rows: list[Mapping[str, Cell | tuple[float, ...]]] = []
 
-    def add(self, row: Mapping[str, Cell]) -> None:
-        """One more row."""
-        self._rows.append(row)
+    def add(self, row: Mapping[str, Cell], record: VideoRecord) -> None:
+        """One more row.
+
+        Args:
+            row: the record's cells.
+            record: whose vector goes with them.
+        """
+        value = value_of(record, Embedding)
+        self._rows.append({**row, VECTOR: value.mean or None if value else None})
         if len(self._rows) >= ROWS_PER_GROUP:
             self._flush()
 

@@ -88,19 +88,23 @@ def build_graph(settings: Settings) -> Graph:
     from reelscope.audio.speech_rate import SpeechRateStage
     from reelscope.audio.voice import VoiceStage
     from reelscope.engines.demucs import DemucsSeparator
+    from reelscope.engines.open_clip import OpenClipEmbedder
     from reelscope.engines.rapidocr import RapidOcrReader
     from reelscope.engines.silero import SileroDetector
     from reelscope.media.probe import ProbeStage
     from reelscope.pipeline.platform import PlatformStage
     from reelscope.vision.choose import ChooseStage
+    from reelscope.vision.embed import EmbedStage
     from reelscope.vision.keyframes import KeyframesStage
     from reelscope.vision.quality import QualityStage
     from reelscope.vision.shots import ShotsStage
     from reelscope.vision.similarity import SimilarityStage
     from reelscope.vision.stills import StillsStage
     from reelscope.vision.text import TextStage
+    from reelscope.vision.vocabulary import load_vocabulary
 
     store, pool = WeightStore(settings.paths.models), ModelPool(settings.models.memory_gb)
+    vocabulary = load_vocabulary(settings.paths.vocabulary)
     return Graph(
         [
             PlatformStage(),
@@ -119,6 +123,11 @@ def build_graph(settings: Settings) -> Graph:
             StillsStage(settings.stills),
             ShotsStage(settings.shots),
             TextStage(settings.text, RapidOcrReader()),
+            EmbedStage(
+                vocabulary,
+                OpenClipEmbedder(settings.models.embedder.model, store, pool),
+                batch_size=settings.processing.batch_size,
+            ),
             ChooseStage(settings.choose),
         ]
     )
