@@ -23,14 +23,17 @@ from reelscope.vision.choose import (
     ChooseStage,
     choose,
     difference,
+    distance,
     look_of,
     shrink,
 )
+from reelscope.vision.embed import EmbedStage
 from reelscope.vision.keyframes import KeyframesStage
 from reelscope.vision.quality import QualityStage
 from reelscope.vision.shots import ShotsStage
 from reelscope.vision.similarity import SimilarityStage
 from reelscope.vision.stills import StillsStage
+from reelscope.vision.vocabulary import load_vocabulary
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (30, 40, 200)
 
@@ -106,6 +109,40 @@ def test_alike_frames_are_taken_far_from_one_another() -> None:
     assert times(choose(frames, min_frames=3, max_frames=5)) == [0, 20, 50]
 
 
+def vector(*numbers: float) -> Any:
+    found = np.array(numbers, np.float32)
+    return found / np.linalg.norm(found)
+
+
+def test_what_is_about_a_product_goes_first() -> None:
+    frames = [
+        candidate(0, quality=0.9, vector=vector(1, 0), relevance=0.1),
+        candidate(1, quality=0.5, vector=vector(1, 0), relevance=0.9),
+    ]
+    assert times(choose(frames, min_frames=1, max_frames=1)) == [1]
+    alone = [candidate(0, quality=0.9), candidate(1, quality=0.5)]
+    assert times(choose(alone, min_frames=1, max_frames=1)) == [0]
+
+
+def test_vectors_say_what_is_new_where_colours_do_not() -> None:
+    frames = [
+        candidate(0, vector=vector(1, 0, 0), relevance=0.5),
+        candidate(1, BLUE, vector=vector(1, 0.05, 0), relevance=0.5),
+        candidate(2, vector=vector(0.3, 1, 0), relevance=0.5),
+        candidate(3, GREEN, vector=vector(0.3, 1, 0.05), relevance=0.5),
+    ]
+    taken = choose(frames, min_frames=1, max_frames=4)
+    assert len(taken) == 2
+    assert {int(t) // 2 for t in times(taken)} == {0, 1}
+
+
+@pytest.mark.parametrize(("cosine", "expected"), [(1.0, 0.0), (0.8, 0.4), (0.5, 1.0), (-1.0, 1.0)])
+def test_distances_of_vectors(cosine: float, expected: float) -> None:
+    first = candidate(0, vector=vector(1, 0))
+    second = candidate(1, vector=np.array([cosine, np.sqrt(1 - cosine**2)], np.float32))
+    assert distance(first, second) == pytest.approx(expected, abs=1e-5)
+
+
 CANDIDATES = st.lists(
     st.builds(
         candidate,
@@ -115,6 +152,8 @@ CANDIDATES = st.lists(
         shot=st.none() | st.integers(0, 4),
         texts=st.frozensets(st.integers(0, 5), max_size=3),
         speech=st.booleans(),
+        vector=st.sampled_from([None, vector(1, 0), vector(0, 1), vector(-1, 0.1)]),
+        relevance=st.none() | st.floats(0, 1),
     ),
     max_size=12,
     unique_by=lambda one: one.time_s,
@@ -176,6 +215,8 @@ def test_the_stage_on_a_video_with_three_scenes(
         assert saved.stat().st_size == frame.bytes_after < frame.bytes_before
         assert max(frame.width, frame.height) == 256
         assert "of shot" in frame.reason
+        assert frame.reason.endswith("chosen by measurements alone")
+    assert choice.method == "signal"
     assert not stale.exists()
     assert mine.exists()
     assert {path.name for path in clip.frames_dir.glob(f"{PREFIX}*")} == {
@@ -214,3 +255,53 @@ def test_a_black_video_has_no_frame_to_choose(
     ]
     *_, choice = chain(open_clip(truth.path), stages)
     assert choice.frames == ()
+
+
+class Plain:
+    """Vectors of mean colours, without a model: red is what products look like."""
+
+    engine = "test 1"
+    model = "colours"
+    weights: tuple[str, ...] = ()
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def encode_images(self, images: Any) -> Any:
+        return np.stack([vector(*image.reshape(-1, 3).mean(axis=0)) for image in images])
+
+    def encode_texts(self, texts: Any) -> Any:
+        return np.stack([vector(1, 0, 0) if "product" in t else vector(0, 0, 1) for t in texts])
+
+    def scale(self) -> float:
+        return 100.0
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_stage_with_vectors_and_without_their_file(
+    lost: bool, tmp_path: Path, open_clip: Callable[..., Any], chain: Callable[..., list[Any]]
+) -> None:
+    path = tmp_path / "three.mp4"
+    scenes = [media.Scene(seconds=2, colour=colour) for colour in (BLUE, RED, GREEN)]
+    media.write_video(path, scenes, size=(180, 320), fps=25)
+    clip = open_clip(path)
+    stages = [
+        KeyframesStage(Keyframes(), media=Media()),
+        QualityStage(Quality()),
+        SimilarityStage(Similarity()),
+        StillsStage(StillsSettings()),
+        EmbedStage(load_vocabulary(), Plain()),
+    ]
+    *_, embedding = chain(clip, stages)
+    assert embedding.product_relevance > 0.1
+    if lost:
+        (clip.folder / embedding.file).unlink()
+    first, again = (chain(clip, [ChooseStage(Choose(max_frames=1))])[0] for _ in range(2))
+    assert first == again
+    (frame,) = first.frames
+    assert first.method == ("signal" if lost else "clip")
+    assert frame.reason.endswith("alone" if lost else "by CLIP")
+    if not lost:
+        assert 2 <= frame.time_s < 4
+        assert "product relevance 1.00" in frame.reason

@@ -7,13 +7,18 @@ count more), how different it looks from the frames chosen so far, how far it is
 in time, which of the texts it shows are new, and whether somebody speaks. Such sums of
 coverage are commonly chosen from greedily (Nemhauser, Wolsey and Fisher 1978); it is
 deterministic, and each frame's reason is what it gained by.
+
+With the vectors of stage `embed` there is a seventh part, how much the frame is about a
+product, and how different two frames are is measured between their vectors instead of
+their colours: relevance, and distance from what is there, are the two sides of maximal
+marginal relevance (Carbonell and Goldstein 1998).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -28,6 +33,7 @@ from reelscope.media.pictures import write_jpeg
 from reelscope.records import (
     Choice,
     ChosenFrame,
+    Embedding,
     Lane,
     Ok,
     OnScreenText,
@@ -41,6 +47,7 @@ from reelscope.records import (
     Voice,
 )
 from reelscope.settings import Choose
+from reelscope.vision.embed import Vectors, read_embeddings
 from reelscope.vision.keyframes import images_at, value_of
 from reelscope.vision.stills import STILL_NAME, read_still, still_name
 
@@ -49,6 +56,14 @@ _CHOSEN_NAME = re.compile(re.escape(PREFIX) + STILL_NAME.pattern)
 
 QUALITY, SHOT, DIFFERENCE, TIME, TEXT, SPEECH = 0.22, 0.33, 0.18, 0.1, 0.1, 0.07
 """Weights of the six parts; they sum to 1, so a frame's score is 0-1."""
+
+RELEVANCE = 0.25
+"""Weight of the seventh part, where there is one; the other six share the rest."""
+
+UNLIKE = 0.5
+"""Cosine below which two vectors of pictures count as wholly different. CLIP's vectors lie
+in a narrow cone: those of pictures that have nothing in common are about so close, not at
+right angles (Liang et al. 2022, "Mind the Gap")."""
 
 NOVEL = 0.4
 """A frame is new if it shows a shot not shown yet, or a text, or looks at least this
@@ -80,6 +95,8 @@ class Candidate:
         shot_weight: 0.5-1, by the shot's share of the video.
         texts: numbers of the text appearances that it shows.
         speech: whether somebody speaks.
+        vector: of stage `embed`, of unit length; None: there is none.
+        relevance: how much it is about a product, 0-1; None: not known.
     """
 
     time_s: float
@@ -90,6 +107,8 @@ class Candidate:
     shot_weight: float
     texts: frozenset[int]
     speech: bool
+    vector: Vectors | None = None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,11 +121,12 @@ class Gain:
     time: float
     text: float
     speech: float
+    relevance: float | None = None
 
     @property
     def total(self) -> float:
         """The weighted sum."""
-        return (
+        signal = (
             QUALITY * self.quality
             + SHOT * self.shot
             + DIFFERENCE * self.difference
@@ -114,6 +134,9 @@ class Gain:
             + TEXT * self.text
             + SPEECH * self.speech
         )
+        if self.relevance is None:
+            return signal
+        return (1 - RELEVANCE) * signal + RELEVANCE * self.relevance
 
     @property
     def novel(self) -> bool:
@@ -151,6 +174,14 @@ def difference(first: Histogram, second: Histogram) -> float:
     return float(np.sqrt(max(0.0, 1.0 - float(first @ second))))
 
 
+def distance(first: Candidate, second: Candidate) -> float:
+    """How different two frames are, 0-1: by their vectors if both have one, else by colours."""
+    if first.vector is None or second.vector is None:
+        return difference(first.look, second.look)
+    cosine = float(first.vector @ second.vector)
+    return min(max((1.0 - cosine) / (1.0 - UNLIKE), 0.0), 1.0)
+
+
 def gain_of(candidate: Candidate, chosen: Sequence[Candidate]) -> Gain:
     """What the candidate adds to those chosen so far."""
     seen_texts = frozenset[int]().union(*(other.texts for other in chosen))
@@ -159,10 +190,11 @@ def gain_of(candidate: Candidate, chosen: Sequence[Candidate]) -> Gain:
     return Gain(
         quality=candidate.quality,
         shot=0.0 if shown else candidate.shot_weight,
-        difference=min((difference(candidate.look, o.look) for o in chosen), default=1.0),
+        difference=min((distance(candidate, other) for other in chosen), default=1.0),
         time=min((abs(candidate.place - other.place) for other in chosen), default=1.0),
         text=min(1.0, len(new_texts) / ENOUGH_TEXTS),
         speech=float(candidate.speech),
+        relevance=candidate.relevance,
     )
 
 
@@ -201,19 +233,30 @@ class Facts:
     texts: Sequence[TextAppearance]
     speech: Sequence[tuple[float, float]]
     duration_s: float
+    vectors: dict[float, Vectors]
+    relevance: dict[float, float]
 
     @classmethod
     def of(cls, clip: Clip) -> Facts:
         """What stands in the clip's record."""
         quality, shots = clip.value(Quality), clip.value(Shots)
         text, voice = clip.value(OnScreenText), clip.value(Voice)
+        embedding = clip.value(Embedding)
+        vectors = read_embeddings(clip.folder, embedding) if embedding else {}
+        frames = embedding.frames if embedding else ()
         return cls(
             quality={f.time_s: f.score for f in quality.frames} if quality else {},
             shots=shots.shots if shots else (),
             texts=text.appearances if text else (),
             speech=[(s.start_s, s.end_s) for s in voice.segments] if voice else (),
             duration_s=clip.info.duration_s or 0.0,
+            vectors=vectors,
+            relevance={f.time_s: f.product_relevance for f in frames if f.time_s in vectors},
         )
+
+    def without_vectors(self) -> Facts:
+        """The same, measured alone."""
+        return replace(self, vectors={}, relevance={})
 
     def candidate(self, time_s: float, image: RGB) -> Candidate:
         """A kept frame with everything that speaks for it."""
@@ -231,6 +274,8 @@ class Facts:
             shot_weight=0.5 + 0.5 * share,
             texts=frozenset(self._texts_at(time_s)),
             speech=any(start_s <= time_s <= end_s for start_s, end_s in self.speech),
+            vector=self.vectors.get(time_s),
+            relevance=self.relevance.get(time_s),
         )
 
     def shot_at(self, time_s: float) -> int | None:
@@ -255,6 +300,10 @@ class Facts:
             parts.append("looks unlike the other frames")
         if chosen.speech:
             parts.append("somebody speaks")
+        if gain.relevance is None:
+            parts.append("chosen by measurements alone")
+        else:
+            parts.append(f"product relevance {gain.relevance:.2f} by CLIP")
         return "; ".join(parts)
 
     def _place(self, chosen: Candidate, among: Sequence[Candidate]) -> str:
@@ -286,9 +335,9 @@ class ChooseStage:
     """Stage `choose`: picks the frames and saves them small, for a language model."""
 
     name = "choose"
-    version = 1
+    version = 2
     needs: tuple[str, ...] = ("stills",)
-    uses: tuple[str, ...] = ("quality", "shots", "text", "voice")
+    uses: tuple[str, ...] = ("quality", "shots", "text", "voice", "embed")
     lane: Lane = "cpu"
     batch_size = 1
     engine = "reelscope 1"
@@ -309,6 +358,9 @@ class ChooseStage:
     def _one(self, clip: Clip) -> Outcome:
         stills = {still.time_s: still for still in value_of(clip, Stills).frames}
         facts, times_s = Facts.of(clip), sorted(stills)
+        by_clip = bool(times_s) and facts.relevance.keys() >= stills.keys()
+        if not by_clip:  # vectors of some frames cannot be compared with colours of the others
+            facts = facts.without_vectors()
         images = images_at(clip, times_s) if times_s else []
         candidates = [facts.candidate(t, image) for t, image in zip(times_s, images, strict=True)]
         taken = choose(
@@ -321,7 +373,7 @@ class ChooseStage:
             for c, gain in taken
         )
         _remove_others(clip.frames_dir, {frame.file for frame in frames})
-        return Ok(Choice(method="signal", frames=frames))
+        return Ok(Choice(method="clip" if by_clip else "signal", frames=frames))
 
     def _save(self, clip: Clip, still: Still, gain: Gain, reason: str) -> ChosenFrame:
         clip.check_time()
