@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reelscope import settings as settings_module
-from reelscope.crawl.folder import file_videos, with_frames_ids
-from reelscope.crawl.names import safe_name
-from reelscope.errors import UsageError
+from reelscope.crawl.folder import file_videos
 from reelscope.media.clip import Clip
-from reelscope.pipeline.batch import Batch, BatchRun, Folders
+from reelscope.pipeline.batch import BatchRun, Folders, plan_batch
 from reelscope.pipeline.checkpoint import RecordStore
-from reelscope.pipeline.graph import build_graph
 from reelscope.pipeline.summary import Summary
 from reelscope.records import VideoRecord, VideoSource
 from reelscope.settings import Settings
@@ -81,29 +78,20 @@ def analyze(
     """
     settings = settings or settings_module.load()
     listed = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-    folders = Folders(settings.paths)
-    graph = build_graph(settings)
-    batch = Batch(
-        batch_id=_batch_id(batch_id, listed),
-        sources=tuple(with_frames_ids(file_videos(listed), folders.records)),
-        graph=graph,
-        selected=graph.select(only=only, skip=skip),
-        settings=settings,
+    batch = plan_batch(
+        file_videos(listed),
+        settings,
+        batch_id=batch_id,
+        default_id=listed[0].resolve().stem if listed else "",
+        only=only,
+        skip=skip,
     )
     return Analysis(
         summary=BatchRun(batch).run(),
-        folder=folders.batch(batch.batch_id),
+        folder=batch.folders.batch(batch.batch_id),
         sources=tuple(batch.sources),
-        store=RecordStore(folders.records),
+        store=RecordStore(batch.folders.records),
     )
-
-
-def _batch_id(asked: str | None, paths: list[Path]) -> str:
-    if asked is None:
-        return safe_name(paths[0].resolve().stem if paths else "")
-    if safe_name(asked) != asked:
-        raise UsageError(f"the batch cannot be named {asked!r}; try {safe_name(asked)!r}")
-    return asked
 
 
 def open_clip(record: VideoRecord, *, settings: Settings | None = None) -> Clip:

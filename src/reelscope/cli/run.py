@@ -20,11 +20,9 @@ from reelscope.cli.progress import open_progress
 from reelscope.cli.terminal import console, printable
 from reelscope.cli.totals import show_totals
 from reelscope.crawl.creators import read_creators
-from reelscope.crawl.folder import file_videos, folder_videos, with_frames_ids
-from reelscope.crawl.names import safe_name
+from reelscope.crawl.folder import file_videos, folder_videos
 from reelscope.errors import UsageError
-from reelscope.pipeline.batch import Batch, BatchRun, Folders
-from reelscope.pipeline.graph import build_graph
+from reelscope.pipeline.batch import Batch, BatchRun, Folders, plan_batch
 from reelscope.pipeline.summary import Problem, Summary
 from reelscope.records import VideoSource
 from reelscope.settings import Settings
@@ -94,15 +92,13 @@ def _go(
     default_id: str,
     problems: list[Problem],
 ) -> int:
-    graph = build_graph(settings)
-    limit = settings.processing.limit_per_creator
-    folders = Folders(settings.paths)
-    batch = Batch(
-        batch_id=_batch_id(call.batch_id, default_id),
-        sources=with_frames_ids(_limited(sources, limit), folders.records),
-        graph=graph,
-        selected=graph.select(only=_names(call.only), skip=_names(call.skip)),
-        settings=settings,
+    batch = plan_batch(
+        sources,
+        settings,
+        batch_id=call.batch_id,
+        default_id=default_id,
+        only=_names(call.only),
+        skip=_names(call.skip),
         problems=problems,
     )
     if call.dry_run:
@@ -152,25 +148,6 @@ def _interrupts(stop: Callable[[str], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _batch_id(asked: str | None, default: str) -> str:
-    """A folder name; what was asked for is refused rather than changed."""
-    if asked is None:
-        return safe_name(default)
-    if safe_name(asked) != asked:
-        raise UsageError(f"--batch-id {asked!r} cannot be a folder name; try {safe_name(asked)!r}")
-    return asked
-
-
-def _limited(sources: Sequence[VideoSource], limit: int | None) -> list[VideoSource]:
-    seen: dict[str, int] = {}
-    kept = []
-    for source in sources:
-        seen[source.creator] = seen.get(source.creator, 0) + 1
-        if limit is None or seen[source.creator] <= limit:
-            kept.append(source)
-    return kept
 
 
 def _names(text: str) -> list[str]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from reelscope.atomic import remove_temporaries
+from reelscope.crawl.folder import with_frames_ids
+from reelscope.crawl.names import safe_name
 from reelscope.engines.device import Devices
-from reelscope.errors import RunStopped
+from reelscope.errors import RunStopped, UsageError
 from reelscope.export.batch import export_batch
 from reelscope.export.creator import export_creator
 from reelscope.export.video import export_video
 from reelscope.media.clip import Clip
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, batch_lock, read_record
-from reelscope.pipeline.graph import Graph
+from reelscope.pipeline.graph import Graph, build_graph
 from reelscope.pipeline.provision import Fetching, QuietFetching, provide
 from reelscope.pipeline.runner import Listener, Runner
 from reelscope.pipeline.summary import Problem, Summary, Tally
@@ -79,6 +82,56 @@ class Batch:
     def folders(self) -> Folders:
         """Where its results stand."""
         return Folders(self.settings.paths)
+
+
+def plan_batch(
+    sources: Sequence[VideoSource],
+    settings: Settings,
+    *,
+    batch_id: str | None,
+    default_id: str,
+    only: Collection[str] = (),
+    skip: Collection[str] = (),
+    problems: Sequence[Problem] = (),
+) -> Batch:
+    """Check what a call asks for; nothing is loaded or written.
+
+    Args:
+        sources: the videos found, in order; `processing.limit_per_creator` is applied here.
+        settings: of the call.
+        batch_id: as asked for; None takes `default_id`, made safe.
+        default_id: the input's name.
+        only: run these stages and what they need; empty means all.
+        skip: leave these stages out.
+        problems: what was cleaned, refused or not found so far.
+
+    Raises:
+        UsageError: the batch's name is not possible, or a stage is unknown.
+    """
+    if batch_id is not None and safe_name(batch_id) != batch_id:
+        raise UsageError(
+            f"--batch-id: a batch cannot be named {batch_id!r}; try {safe_name(batch_id)!r}"
+        )
+    graph = build_graph(settings)
+    limited = _limited(sources, settings.processing.limit_per_creator)
+    return Batch(
+        batch_id=batch_id or safe_name(default_id),
+        sources=with_frames_ids(limited, Folders(settings.paths).records),
+        graph=graph,
+        selected=graph.select(only=only, skip=skip),
+        settings=settings,
+        problems=problems,
+    )
+
+
+def _limited(sources: Sequence[VideoSource], limit: int | None) -> list[VideoSource]:
+    seen: Counter[str] = Counter()
+    kept = []
+    for source in sources:
+        seen[source.creator] += 1
+        if limit is None or seen[source.creator] <= limit:
+            kept.append(source)
+    return kept
 
 
 @dataclass

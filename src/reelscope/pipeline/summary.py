@@ -118,7 +118,8 @@ class Tally:
         self.ended += 1
         self.with_failures += "failed" in statuses
         self.without_result += "ok" not in statuses
-        self.untouched += len(reused) == len(self.selected)
+        idle = {name for name, stage in asked.items() if stage.status == "skipped"}
+        self.untouched += bool(reused) and len(reused | idle) == len(self.selected)
         length_s = _length_s(record)
         self.media_s += length_s
         for name, stage in asked.items():
