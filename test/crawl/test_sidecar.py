@@ -134,3 +134,12 @@ def test_whatever_it_says_a_record_can_be_saved(tmp_path: Path, data: dict[str, 
     found = read(tmp_path, data)
     source = VideoSource(creator="a", video_id="v", frames_id="v", platform=found)
     assert VideoSource.model_validate_json(source.model_dump_json()) == source
+
+
+def test_a_name_too_long_for_a_sidecar_has_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = tmp_path / ("v" * 251 + ".mp4")  # 255 bytes, the most; with .json it is one more
+    video.write_bytes(b"")
+    assert read_sidecar(video) == Platform(name="folder")
+    assert not caplog.records

@@ -14,6 +14,7 @@ from reelscope.errors import UnreadableMedia
 from reelscope.media.audio import downmix
 from reelscope.media.clip import Clip
 from reelscope.testing import media
+from reelscope.testing.hostile import mutate
 
 OpenClip = Callable[..., Clip]
 
@@ -211,3 +212,13 @@ def test_real_speech_is_heard(corpus: Path, open_clip: OpenClip) -> None:
     flac = open_clip(corpus / "speech" / "jfk.flac").audio
     assert flac.duration_s == pytest.approx(11.0, abs=0.01)
     assert len(flac.samples(16000)) == pytest.approx(176000, abs=10)
+
+
+def test_a_timestamp_that_claims_days_is_not_filled_with_silence(
+    open_clip: OpenClip, corpus: Path, tmp_path: Path
+) -> None:
+    damaged = mutate((corpus / "video" / "chaplin.mp4").read_bytes(), 21818)
+    (tmp_path / "v.mp4").write_bytes(damaged)
+    clip = open_clip(tmp_path / "v.mp4")
+    assert clip.audio.duration_s > 100_000, "the file claims days"
+    assert 9 < sum(len(block) for block in clip.audio.blocks(16000)) / 16000 < 11

@@ -6,6 +6,7 @@ believed before it has the right type, and nothing in it can stop a run.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import stat
@@ -41,7 +42,10 @@ def read_sidecar(video: Path) -> Platform:
             data = _load(path)
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # .mp4 may fit where .json does not
+            logger.warning("%s is ignored: %s", path, error)
+    except (ValueError, RecursionError) as error:
         logger.warning("%s is ignored: %s", path, error)
     return _platform(data, path)
 

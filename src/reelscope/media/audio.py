@@ -27,7 +27,9 @@ Samples: TypeAlias = npt.NDArray[np.float32]
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 768_000
 MOST_CHANNELS, MOST_PLANES = 64, 8
 TIME_TOLERANCE_S = 0.04
-"""Where the timestamps run ahead of the samples by more, something is missing: silence."""
+"""Where the timestamps run ahead of the samples by more, something is missing: silence ..."""
+LONGEST_GAP_S = 600.0
+"""... but not for longer than this: a damaged timestamp can claim that days are missing."""
 
 _HALF = 0.5**0.5
 _DOWNMIX = {
@@ -136,8 +138,9 @@ class Audio:
             return 0
         gap = round(time_s * self.rate_hz) - written
         if not written:
-            return gap if time_s <= self.duration_s else 0
-        real = TIME_TOLERANCE_S * self.rate_hz < gap and time_s <= self.duration_s
+            return gap if time_s <= min(self.duration_s, LONGEST_GAP_S) else 0
+        missing_s = gap / self.rate_hz
+        real = TIME_TOLERANCE_S < missing_s <= LONGEST_GAP_S and time_s <= self.duration_s
         return gap if real else 0
 
     def _frames(self, faults: Faults) -> Iterator[tuple[float | None, Samples]]:
