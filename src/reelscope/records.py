@@ -309,6 +309,31 @@ class Separation(Value):
     accompaniment: Stem | None = Field(description="All else; both together are the mix.")
 
 
+class SoundTag(Frozen):
+    label: str = Field(description="Class of AudioSet: Laughter, Applause, Dog, ...")
+    start_s: Seconds = Field(description="Heard from here ...")
+    end_s: Seconds = Field(description="... to here, as closely as the windows tell.")
+    confidence: Share = Field(description="Of the window that is surest of it.")
+
+
+class LabelledEvent(Event):
+    labels: tuple[str, ...] = Field(
+        description="Of the tags heard in it, the surest first; empty: none."
+    )
+
+
+class Sounds(Value):
+    """Stage `sounds`: what is heard, by name."""
+
+    stage = "sounds"
+
+    tags: tuple[SoundTag, ...] = Field(description="In order of time.")
+    timeline: tuple[LabelledEvent, ...] = Field(
+        description="The timeline of stage `events` with what is heard in each event."
+    )
+    windows: Count = Field(description="Windows that were listened to; silence is left out.")
+
+
 TranscriptFlag: TypeAlias = Literal[
     "repetition", "no_voice", "no_speech", "compression", "low_probability"
 ]
@@ -749,8 +774,8 @@ class Captions(Value):
 STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
-        Platform, Probe, Voice, Events, Separation, Transcript, SpeechRate, Keyframes, Quality,
-        Similarity, Stills, Shots, OnScreenText, Detections, Embedding,
+        Platform, Probe, Voice, Events, Separation, Sounds, Transcript, SpeechRate, Keyframes,
+        Quality, Similarity, Stills, Shots, OnScreenText, Detections, Embedding,
         Choice,
     )
 }  # fmt: skip

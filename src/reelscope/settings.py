@@ -148,6 +148,22 @@ class Separate(Section):
     )
 
 
+class Sounds(Section):
+    """Stage `sounds`: laughter, applause, a dog, by name."""
+
+    min_confidence: Unit = Field(0.3, description="Sounds that are less sure are not named.")
+    window_s: float = Field(
+        10.0, ge=1.0, le=10.24, description="Heard at once; the model was trained on 10 s."
+    )
+    hop_s: float = Field(
+        2.5,
+        ge=0.5,
+        le=10.24,
+        description="From one window to the next, at most window_s: as exact are the times.",
+    )
+    max_tags: int = Field(50, ge=1, description="At most so many sounds, the surest ones.")
+
+
 class Transcribe(Section):
     """Stage `transcribe`: what is said."""
 
@@ -248,6 +264,28 @@ class Text(Section):
     )
 
 
+class Detect(Section):
+    """Stage `detect`: which things are seen. What is looked for: paths.vocabulary."""
+
+    min_confidence: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Less sure findings are dropped; null: 0.25 for yolo-world, 0.1 for owlv2.",
+    )
+    max_overlap: Unit = Field(
+        0.7, description="Of two boxes of a label that share more (IoU), the surer one is kept."
+    )
+    max_per_frame: int = Field(100, ge=1, le=1000, description="The surest findings of a frame.")
+    image_size: int = Field(
+        640,
+        ge=32,
+        le=2048,
+        multiple_of=32,
+        description="Longest side that yolo-world looks at, pixels; owlv2 has its own.",
+    )
+
+
 class Choose(Section):
     """Stage `choose`: the few frames that stand for the video."""
 
@@ -259,6 +297,17 @@ class Choose(Section):
         1024, ge=64, le=8192, description="Of the compressed pictures, pixels."
     )
     jpeg_quality: int = Field(85, ge=1, le=100, description="Of the compressed pictures.")
+
+
+class Caption(Section):
+    """Stage `caption`: the chosen frames in a sentence each."""
+
+    beams: int = Field(
+        3, ge=1, le=16, description="Sentences weighed against one another; 1 is fastest."
+    )
+    max_tokens: int = Field(
+        20, ge=1, le=200, description="Length of a sentence at most, in pieces of words."
+    )
 
 
 class Whisper(Section):
@@ -340,6 +389,7 @@ class Settings(Section):
     voice: Voice = Voice()
     events: Events = Events()
     separate: Separate = Separate()
+    sounds: Sounds = Sounds()
     transcribe: Transcribe = Transcribe()
     speech_rate: SpeechRate = SpeechRate()
     keyframes: Keyframes = Keyframes()
@@ -348,7 +398,9 @@ class Settings(Section):
     stills: Stills = Stills()
     shots: Shots = Shots()
     text: Text = Text()
+    detect: Detect = Detect()
     choose: Choose = Choose()
+    caption: Caption = Caption()
     models: Models = Models()
     tiktok: TikTok = TikTok()
     openai: OpenAI = OpenAI()

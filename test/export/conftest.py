@@ -105,6 +105,20 @@ VALUES: dict[str, dict[str, Any]] = {
              "frames": 1},
         ],
     },
+    "detect": {
+        "frames": [{"time_s": 0.0, "objects": [
+            {"label": "person", "confidence": 0.9, "box": [0.0, 0.0, 320.0, 568.0]},
+            {"label": "lipstick", "confidence": 0.5, "box": [100.0, 200.0, 120.0, 260.5]},
+        ]}],
+        "objects": [
+            {"label": "person", "product": False, "seconds": 13.1, "first_s": 0.0,
+             "last_s": 13.1, "frames": 1, "confidence": 0.9, "most_at_once": 1,
+             "area_share": 1.0},
+            {"label": "lipstick", "product": True, "seconds": 2.25, "first_s": 0.0,
+             "last_s": 2.25, "frames": 1, "confidence": 0.5, "most_at_once": 1,
+             "area_share": 0.006654},
+        ],
+    },
     "embed": {
         "model": "ViT-B-32", "dimensions": 2, "file": "embeddings.npz", "size_bytes": 900,
         "sha256": "cd" * 32, "frames": [{"time_s": 0.0, "product_relevance": 0.7}],

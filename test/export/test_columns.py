@@ -49,6 +49,8 @@ def test_every_column_has_its_value(make: Make) -> None:
         "mean_quality": 0.75, "frames_distinct": 1, "frames_near_duplicate": 1, "stills": 1,
         "shots": 3, "cuts": 1, "fades": 1, "hook_cuts": 1, "hook_first_cut_s": 2.0,
         "texts": "SALE | now | -50 %", "text_appearances": 3, "text_s": 4.5, "text_starts_s": 0.0,
+        "objects": "person 13.1 s | lipstick 2.2 s", "object_kinds": 2, "product_kinds": 1,
+        "longest_product_s": 2.25,
         "category": "Beauty > Make-up", "category_2": "Make-up", "category_2_confidence": 0.5,
         "category_3": None, "category_3_confidence": None, "product_relevance": 0.7,
         "likely_products": "lipstick | mascara", "embedding_model": "ViT-B-32",

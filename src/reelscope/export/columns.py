@@ -17,6 +17,7 @@ from reelscope.records import (
     STAGE_VALUES,
     CategoryMatch,
     Choice,
+    Detections,
     Embedding,
     EventKind,
     Events,
@@ -429,6 +430,18 @@ _TEXT = _of_stage(
      lambda v: min((a.start_s for a in v.appearances), default=None)),
 )  # fmt: skip
 
+_OBJECTS = _of_stage(
+    Detections,
+    ("objects", "text", None, "What is seen, each with its time on screen, the longest first, "
+     f"joined by '{TEXT_JOINT}'.",
+     lambda v: TEXT_JOINT.join(f"{o.label} {o.seconds:.1f} s" for o in v.objects) or None),
+    ("object_kinds", "integer", None, "Different things that are seen.", lambda v: len(v.objects)),
+    ("product_kinds", "integer", None, "Of those: products, by the vocabulary.",
+     lambda v: sum(o.product for o in v.objects)),
+    ("longest_product_s", "number", "s", "Longest time that one product is on screen.",
+     lambda v: max((o.seconds for o in v.objects if o.product), default=None)),
+)  # fmt: skip
+
 _EMBEDDING = _of_stage(
     Embedding,
     ("category", "text", None, "What it is about, from the coarsest level to the finest, joined "
@@ -478,6 +491,6 @@ _RECORD = [
 
 COLUMNS: tuple[Column, ...] = (
     *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SPEECH_RATE,
-    *_PICTURES, *_SHOTS, *_TEXT, *_EMBEDDING, *_CHOICE, *_RECORD,
+    *_PICTURES, *_SHOTS, *_TEXT, *_OBJECTS, *_EMBEDDING, *_CHOICE, *_RECORD,
 )  # fmt: skip
 """Every column, in the order of the files."""

@@ -91,9 +91,11 @@ def build_graph(settings: Settings) -> Graph:
     from reelscope.engines.open_clip import OpenClipEmbedder
     from reelscope.engines.rapidocr import RapidOcrReader
     from reelscope.engines.silero import SileroDetector
+    from reelscope.engines.yolo_world import YoloWorldDetector
     from reelscope.media.probe import ProbeStage
     from reelscope.pipeline.platform import PlatformStage
     from reelscope.vision.choose import ChooseStage
+    from reelscope.vision.detect import DetectStage
     from reelscope.vision.embed import EmbedStage
     from reelscope.vision.keyframes import KeyframesStage
     from reelscope.vision.quality import QualityStage
@@ -123,6 +125,12 @@ def build_graph(settings: Settings) -> Graph:
             StillsStage(settings.stills),
             ShotsStage(settings.shots),
             TextStage(settings.text, RapidOcrReader()),
+            DetectStage(
+                settings.detect,
+                vocabulary.objects,
+                YoloWorldDetector(settings.models.detector.size, store, pool),
+                batch_size=settings.processing.batch_size,
+            ),
             EmbedStage(
                 vocabulary,
                 OpenClipEmbedder(settings.models.embedder.model, store, pool),
