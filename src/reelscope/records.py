@@ -776,7 +776,7 @@ STAGE_VALUES: dict[str, type[Value]] = {
     for kind in (
         Platform, Probe, Voice, Events, Separation, Sounds, Transcript, SpeechRate, Keyframes,
         Quality, Similarity, Stills, Shots, OnScreenText, Detections, Embedding,
-        Choice,
+        Choice, Captions,
     )
 }  # fmt: skip
 """Stage name -> the type of its value."""

@@ -82,7 +82,6 @@ class Processing(Section):
         5, description="Failures in a row that open a remote service's circuit breaker."
     )
 
-
     @property
     def workers(self) -> int:
         """Videos analysed side by side."""

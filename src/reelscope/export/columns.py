@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from reelscope.records import (
     STAGE_VALUES,
+    Captions,
     CategoryMatch,
     Choice,
     Detections,
@@ -31,6 +32,7 @@ from reelscope.records import (
     Separation,
     Shots,
     Similarity,
+    Sounds,
     SpeechRate,
     StageRecord,
     Stills,
@@ -45,6 +47,8 @@ V = TypeVar("V", bound=Value)
 
 TEXT_JOINT = " | "
 """Between the texts of a cell that holds several."""
+MOST_SOUNDS = 10
+"""In a cell; the record has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,13 @@ def _category_confidence(level: int) -> Callable[[Embedding], Cell]:
     return lambda v: match.confidence if (match := _category(level)(v)) else None
 
 
+def _named_sounds(value: Sounds) -> Iterator[str]:
+    """The surest tags as text, "Laughter 2.5-5.0 s"."""
+    surest = sorted(value.tags, key=lambda tag: -tag.confidence)[:MOST_SOUNDS]
+    for tag in sorted(surest, key=lambda tag: (tag.start_s, tag.end_s, tag.label)):
+        yield f"{tag.label} {tag.start_s:.1f}-{tag.end_s:.1f} s"
+
+
 def _stages_that(status: str) -> Callable[[VideoRecord], Cell]:
     return lambda r: " ".join(n for n, s in stages_in_order(r) if s.status == status) or None
 
@@ -321,6 +332,13 @@ _SEPARATION = _of_stage(
      lambda v: v.applied),
     ("separated_share", "number", "0-1", "Stretches that were separated, as a share of the sound.",
      lambda v: round(v.seconds / v.duration_s, 6) if v.duration_s else None),
+)  # fmt: skip
+
+_SOUNDS = _of_stage(
+    Sounds,
+    ("sounds", "text", None, "The surest sounds that have a name, each with when it is heard, "
+     "in order of time.", lambda v: TEXT_JOINT.join(_named_sounds(v)) or None),
+    ("sounds_count", "integer", None, "Sounds that have a name.", lambda v: len(v.tags)),
 )  # fmt: skip
 
 _SPEECH_RATE = _of_stage(
@@ -475,6 +493,13 @@ _CHOICE = _of_stage(
      lambda v: " ".join(frame.file for frame in v.frames) or None),
 )  # fmt: skip
 
+_CAPTIONS = _of_stage(
+    Captions,
+    ("frame_captions", "text", None, "What a model says of the chosen frames, in order of time, "
+     f"joined by '{TEXT_JOINT}' (BLIP).",
+     lambda v: TEXT_JOINT.join(frame.text for frame in v.frames) or None),
+)  # fmt: skip
+
 _RECORD = [
     Column("failed_stages", "text", None, "Stages that failed, separated by blanks; why stands "
            "in errors.csv.", "record", _stages_that("failed")),
@@ -490,7 +515,7 @@ _RECORD = [
 ]  # fmt: skip
 
 COLUMNS: tuple[Column, ...] = (
-    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SPEECH_RATE,
-    *_PICTURES, *_SHOTS, *_TEXT, *_OBJECTS, *_EMBEDDING, *_CHOICE, *_RECORD,
+    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SOUNDS, *_SPEECH_RATE,
+    *_PICTURES, *_SHOTS, *_TEXT, *_OBJECTS, *_EMBEDDING, *_CHOICE, *_CAPTIONS, *_RECORD,
 )  # fmt: skip
 """Every column, in the order of the files."""

@@ -85,8 +85,11 @@ def build_graph(settings: Settings) -> Graph:
     """All stages of this version with their engines; nothing heavy is loaded yet."""
     from reelscope.audio.events import EventsStage
     from reelscope.audio.separate import SeparateStage
+    from reelscope.audio.sounds import SoundsStage
     from reelscope.audio.speech_rate import SpeechRateStage
     from reelscope.audio.voice import VoiceStage
+    from reelscope.engines.audio_spectrogram import SpectrogramTagger
+    from reelscope.engines.blip import BlipCaptioner
     from reelscope.engines.demucs import DemucsSeparator
     from reelscope.engines.open_clip import OpenClipEmbedder
     from reelscope.engines.rapidocr import RapidOcrReader
@@ -94,6 +97,7 @@ def build_graph(settings: Settings) -> Graph:
     from reelscope.engines.yolo_world import YoloWorldDetector
     from reelscope.media.probe import ProbeStage
     from reelscope.pipeline.platform import PlatformStage
+    from reelscope.vision.caption import CaptionStage
     from reelscope.vision.choose import ChooseStage
     from reelscope.vision.detect import DetectStage
     from reelscope.vision.embed import EmbedStage
@@ -118,6 +122,11 @@ def build_graph(settings: Settings) -> Graph:
                 DemucsSeparator(store, pool),
                 batch_size=settings.processing.batch_size,
             ),
+            SoundsStage(
+                settings.sounds,
+                SpectrogramTagger(store, pool),
+                batch_size=settings.processing.batch_size,
+            ),
             SpeechRateStage(settings.speech_rate),
             KeyframesStage(settings.keyframes, media=settings.media),
             QualityStage(settings.quality),
@@ -137,5 +146,10 @@ def build_graph(settings: Settings) -> Graph:
                 batch_size=settings.processing.batch_size,
             ),
             ChooseStage(settings.choose),
+            CaptionStage(
+                settings.caption,
+                BlipCaptioner(store, pool),
+                batch_size=settings.processing.batch_size,
+            ),
         ]
     )
