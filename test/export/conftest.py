@@ -141,6 +141,10 @@ VALUES: dict[str, dict[str, Any]] = {
              "width": 576, "height": 1024, "bytes_before": 9000, "bytes_after": 4000},
         ],
     },
+    "caption": {
+        "frames": [{"time_s": 0.0, "file": "chosen_0.jpg", "text": "a woman holding a bottle"},
+                   {"time_s": 1.0, "file": "chosen 1.jpg", "text": "a red bottle"}],
+    },
 }  # fmt: skip
 
 Make = Callable[..., VideoRecord]

@@ -55,6 +55,7 @@ def test_every_column_has_its_value(make: Make) -> None:
         "category_3": None, "category_3_confidence": None, "product_relevance": 0.7,
         "likely_products": "lipstick | mascara", "embedding_model": "ViT-B-32",
         "chosen_frames": 2, "chosen_times_s": "1.0 0.0",
+        "frame_captions": "a woman holding a bottle | a red bottle",
         "failed_stages": None, "skipped_stages": None, "analysis_s": 0.25 * len(STAGE_VALUES),
         "status_voice": "ok",
     }  # fmt: skip

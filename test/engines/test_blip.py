@@ -1,0 +1,121 @@
+"""The adapter on a tiny BLIP in the vendor's own files."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reelscope.engines.blip import NAME, BlipCaptioner
+from reelscope.engines.pool import ModelPool
+from reelscope.engines.registry import REGISTRY
+from reelscope.engines.weights import WeightStore, wanted_files
+from reelscope.errors import EngineFailed, EngineUnavailable
+from reelscope.media.images import RGB
+from reelscope.testing.blip import write_blip
+
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_blip(folder, NAME)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def captioner(root: Path) -> BlipCaptioner:
+    made = BlipCaptioner(WeightStore(root), ModelPool())
+    made.open()
+    return made
+
+
+def plain(colour: tuple[int, int, int], size: tuple[int, int] = (64, 36)) -> RGB:
+    return np.full((*size, 3), colour, np.uint8)
+
+
+def test_its_files_are_the_registrys(root: Path) -> None:
+    names = {path.name for path in (root / NAME).iterdir()}
+    assert set(wanted_files(REGISTRY[NAME])) <= names
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_it_says_what_the_vendor_says(root: Path, captioner: BlipCaptioner, beams: int) -> None:
+    import torch
+    from transformers import BlipForConditionalGeneration, BlipProcessor
+
+    model = BlipForConditionalGeneration.from_pretrained(str(root / NAME)).eval()
+    processor = BlipProcessor.from_pretrained(str(root / NAME))
+    images = [plain(colour) for colour in COLOURS]
+    with torch.inference_mode():
+        tokens = model.generate(
+            **processor(images=images, return_tensors="pt"), num_beams=beams, max_new_tokens=12
+        )
+    wanted = processor.batch_decode(tokens, skip_special_tokens=True)
+    assert len(set(wanted)) > 1  # the test can tell pictures apart
+    assert captioner.caption(images, beams=beams, max_tokens=12) == wanted
+
+
+def test_together_as_alone_and_again_the_same(captioner: BlipCaptioner) -> None:
+    images = [plain(colour, size) for colour in COLOURS for size in ((64, 36), (3, 50), (1, 1))]
+    together = captioner.caption(images, beams=3, max_tokens=8)
+    alone = [captioner.caption([image], beams=3, max_tokens=8)[0] for image in images]
+    assert together == alone
+    assert captioner.caption([], beams=3, max_tokens=8) == []
+
+
+def test_a_longer_limit_goes_on_where_the_shorter_one_ended(captioner: BlipCaptioner) -> None:
+    images = [plain(colour) for colour in COLOURS]
+    short = captioner.caption(images, beams=1, max_tokens=2)
+    long = captioner.caption(images, beams=1, max_tokens=20)
+    assert all(len(text.split()) <= 2 for text in short)
+    assert all(after.startswith(before) for before, after in zip(short, long, strict=True))
+    assert short != long
+
+
+def test_it_says_who_it_is(captioner: BlipCaptioner) -> None:
+    assert captioner.engine == f"transformers {version('transformers')} blip-base by hand"
+    assert captioner.weights == (NAME,)
+
+
+def test_missing_weights_are_told_at_once(tmp_path: Path) -> None:
+    made = BlipCaptioner(WeightStore(tmp_path), ModelPool())
+    with pytest.raises(EngineUnavailable, match="blip-base are not on this machine"):
+        made.open()
+
+
+@pytest.mark.parametrize("damage", ["cut short", "a layer less", "no words"])
+def test_damaged_files_are_named_with_the_remedy(tmp_path: Path, damage: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_blip(tmp_path, NAME)
+    weights = tmp_path / NAME / "model.safetensors"
+    if damage == "cut short":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    elif damage == "a layer less":
+        state = load_file(weights)
+        del state["vision_model.embeddings.class_embedding"]
+        save_file(state, weights, metadata={"format": "pt"})
+    else:
+        for name in ("tokenizer.json", "vocab.txt"):
+            (tmp_path / NAME / name).write_bytes(b"{")
+    made = BlipCaptioner(WeightStore(tmp_path), ModelPool())
+    with pytest.raises(EngineUnavailable) as caught:
+        made.open()
+    assert caught.value.remedy == f"python main.py models pull {NAME} --force"
+
+
+def test_what_is_no_number_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_blip(tmp_path, NAME)
+    weights = tmp_path / NAME / "model.safetensors"
+    state = load_file(weights)
+    state["vision_model.post_layernorm.weight"][:] = float("nan")
+    save_file(state, weights, metadata={"format": "pt"})
+    made = BlipCaptioner(WeightStore(tmp_path), ModelPool())
+    with pytest.raises(EngineFailed, match="no numbers"):
+        made.caption([plain(COLOURS[0])], beams=3, max_tokens=5)
