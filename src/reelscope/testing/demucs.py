@@ -18,25 +18,34 @@ SEGMENT = Fraction(39, 200)
 """Seconds; a fortieth of the real model's 39/5."""
 
 
-def write_htdemucs(root: Path, name: str = "htdemucs") -> None:
-    """Write `htdemucs.yaml` and `955717e8.safetensors` into `root/name`."""
+TINY: dict[str, Any] = {
+    "channels": 4, "nfft": 512, "depth": 3, "t_layers": 1, "t_heads": 2,
+    "bottom_channels": 8, "segment": SEGMENT, "dconv_depth": 1, "dconv_comp": 4,
+}  # fmt: skip
+"""Arguments of HTDemucs."""
+
+
+def write_htdemucs(root: Path, name: str = "htdemucs", *, arguments: dict[str, Any] = TINY) -> None:
+    """Write `htdemucs.yaml` and `955717e8.safetensors` into `root/name`.
+
+    Args:
+        root: the folder of all weights.
+        name: in the registry.
+        arguments: of HTDemucs; by default those of a tiny one.
+    """
     import torch
     from demucs.htdemucs import HTDemucs
     from safetensors.torch import save_file
 
-    kwargs: dict[str, Any] = {
-        "channels": 4, "nfft": 512, "depth": 3, "t_layers": 1, "t_heads": 2,
-        "bottom_channels": 8, "segment": SEGMENT, "dconv_depth": 1, "dconv_comp": 4,
-    }  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(955717)
-        model = HTDemucs(SOURCES, **kwargs)
+        model = HTDemucs(SOURCES, **arguments)
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {
         "klass": "demucs.htdemucs.HTDemucs",
         "args": json.dumps([SOURCES]),
-        "kwargs": json.dumps(kwargs, default=_fraction),
+        "kwargs": json.dumps(arguments, default=_fraction),
     }
     state = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
     save_file(state, folder / f"{MEMBER}.safetensors", metadata)
