@@ -2,8 +2,10 @@
 
 A tagger (engines/audio_spectrogram.py) says for a window of sound how likely each class of
 AudioSet is in it, not where. The published model was trained on whole clips of 10 s and
-errs on a second of sound that is padded to 10 (YuanGongND/ast issue 60), so it always hears
-10 s; windows overlap, and which of them have a sound and which have not tells where it is.
+errs on a second of sound that is padded to 10 (YuanGongND/ast issue 60), so only whole
+windows say what there is. Windows overlap, and which of them have a sound and which have
+not tells where it is; at both ends of the video shorter windows, padded by the model's own
+extractor, help with that alone.
 """
 
 from __future__ import annotations
@@ -36,6 +38,11 @@ Span = tuple[float, float]
 RATE_HZ = 16000
 """Of the tagger."""
 BLOCK_S = 10.0
+MIN_EDGE_S = 1.0
+"""No window at the ends is shorter."""
+EDGE_CONFIDENCE = 0.5
+"""What a window at the ends needs to have heard a sound, times `min_confidence`: it is
+padded and less sure, and what there is has been decided already."""
 MIN_SHARE = 0.5
 """A label belongs to an event if they share this much of the shorter of the two."""
 
@@ -149,14 +156,16 @@ class _Heard:
         events = clip.value(Events)
         self._timeline = events.timeline if events else ()
         self._spans: list[Span] = []  # of all windows
+        self._whole: list[bool] = []  # which of them are no edges
         self._asked: list[int] = []  # which of them went to the model
         self.chances: list[Float32] = []
 
     def windows(self) -> Iterator[Float32]:
         """The windows in which something is heard."""
-        for start, samples in cut(self._blocks(), self._window, self._hop):
+        for start, samples, whole in cut_with_edges(self._blocks(), self._window, self._hop):
             span = start / RATE_HZ, (start + len(samples)) / RATE_HZ
             self._spans.append(span)
+            self._whole.append(whole)
             if _audible(span, self._timeline):
                 self._asked.append(len(self._spans) - 1)
                 yield samples
@@ -166,7 +175,8 @@ class _Heard:
         chances = np.zeros((len(self._spans), len(labels)), np.float32)
         if self._asked:
             chances[self._asked] = self.chances
-        tags = find_tags(self._spans, chances, labels, settings.min_confidence)
+        whole = np.array(self._whole, bool)
+        tags = find_tags(self._spans, chances, whole, labels, settings.min_confidence)
         tags = sorted(tags, key=lambda tag: -tag.confidence)[: settings.max_tags]
         tags.sort(key=lambda tag: (tag.start_s, tag.end_s, -tag.confidence, tag.label))
         timeline = tuple(label_event(event, tags) for event in self._timeline)
@@ -201,6 +211,30 @@ def cut(blocks: Iterable[Float32], window: int, hop: int) -> Iterator[tuple[int,
         yield start - missing, np.concatenate([before[len(before) - missing :], held])
 
 
+def cut_with_edges(
+    blocks: Iterable[Float32], window: int, hop: int
+) -> Iterator[tuple[int, Float32, bool]]:
+    """The windows of `cut`, led by beginnings of the first and followed by ends of the last.
+
+    Yields:
+        First sample, float32 (n,), and whether it is a window of `cut`; first samples and
+        ends never go back.
+    """
+    last: tuple[int, Float32] | None = None
+    least = MIN_EDGE_S * RATE_HZ
+    for start, samples in cut(blocks, window, hop):
+        if last is None:
+            sizes = range(hop, len(samples), hop)
+            yield from ((0, samples[:size], False) for size in sizes if size >= least)
+        yield start, samples, True
+        last = start, samples
+    if last is not None:
+        start, samples = last
+        for skipped in range(hop, len(samples), hop):
+            if len(samples) - skipped >= least:
+                yield start + skipped, samples[skipped:], False
+
+
 def _audible(span: Span, timeline: Sequence[Event]) -> bool:
     return any(
         event.kind != "silence" and event.start_s < span[1] and event.end_s > span[0]
@@ -212,25 +246,35 @@ def _audible(span: Span, timeline: Sequence[Event]) -> bool:
 
 
 def find_tags(
-    spans: Sequence[Span], chances: Float32, labels: Sequence[str], min_confidence: float
+    spans: Sequence[Span],
+    chances: Float32,
+    whole: NDArray[np.bool_],
+    labels: Sequence[str],
+    min_confidence: float,
 ) -> list[SoundTag]:
     """Which sounds are heard, and where.
 
     Args:
         spans: of the windows, in order, each overlapping or touching the next one.
         chances: (windows, classes), 0-1.
+        whole: (windows,), which of them say what there is; the others say where.
         labels: the classes' names.
         min_confidence: windows below this have not heard it.
     """
+    sure = (chances >= min_confidence) & whole[:, None]
+    hint = (chances >= min_confidence * EDGE_CONFIDENCE) & ~whole[:, None]
     found = []
-    for index in np.flatnonzero((chances >= min_confidence).any(axis=0)).tolist():
-        of_class = chances[:, index]
+    for index in np.flatnonzero(sure.any(axis=0)).tolist():
+        certain, of_class = sure[:, index], chances[:, index]
         places: list[tuple[Span, float]] = []
-        for first, last in _runs(of_class >= min_confidence):
-            span, chance = place(spans, first, last), float(of_class[first : last + 1].max())
+        for first, last in _runs(certain | hint[:, index]):
+            run = slice(first, last + 1)
+            if not certain[run].any():
+                continue
+            span, chance = place(spans, first, last), float(of_class[run][whole[run]].max())
             if places and span[0] <= places[-1][0][1]:
-                earlier, sure = places.pop()
-                span, chance = (earlier[0], max(earlier[1], span[1])), max(sure, chance)
+                earlier, before = places.pop()
+                span, chance = (earlier[0], max(earlier[1], span[1])), max(before, chance)
             places.append((span, chance))
         found += [
             SoundTag(label=labels[index], start_s=span[0], end_s=span[1], confidence=chance)
