@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
 
 from reelscope.engines.pool import ModelPool
 from reelscope.engines.weights import WeightStore
 from reelscope.errors import UsageError
 from reelscope.pipeline.stage import Stage
 from reelscope.settings import Settings
+
+if TYPE_CHECKING:
+    from reelscope.vision.detect import Detector
 
 
 class Graph:
@@ -94,7 +98,6 @@ def build_graph(settings: Settings) -> Graph:
     from reelscope.engines.open_clip import OpenClipEmbedder
     from reelscope.engines.rapidocr import RapidOcrReader
     from reelscope.engines.silero import SileroDetector
-    from reelscope.engines.yolo_world import YoloWorldDetector
     from reelscope.media.probe import ProbeStage
     from reelscope.pipeline.platform import PlatformStage
     from reelscope.vision.caption import CaptionStage
@@ -137,7 +140,7 @@ def build_graph(settings: Settings) -> Graph:
             DetectStage(
                 settings.detect,
                 vocabulary.objects,
-                YoloWorldDetector(settings.models.detector.size, store, pool),
+                _detector(settings, store, pool),
                 batch_size=settings.processing.batch_size,
             ),
             EmbedStage(
@@ -153,3 +156,13 @@ def build_graph(settings: Settings) -> Graph:
             ),
         ]
     )
+
+
+def _detector(settings: Settings, store: WeightStore, pool: ModelPool) -> Detector:
+    """The engine that `models.detector.engine` names."""
+    from reelscope.engines.owlv2 import Owlv2Detector
+    from reelscope.engines.yolo_world import YoloWorldDetector
+
+    if settings.models.detector.engine == "owlv2":
+        return Owlv2Detector(store, pool)
+    return YoloWorldDetector(settings.models.detector.size, store, pool)

@@ -288,6 +288,6 @@ def inside(
     box: Sequence[float], *, width: int, height: int
 ) -> tuple[float, float, float, float] | None:
     """A box cut to the picture and rounded to hundredths of a pixel; None: nothing is left."""
-    left, right = (round(min(max(float(x), 0.0), width), 2) for x in (box[0], box[2]))
-    top, bottom = (round(min(max(float(y), 0.0), height), 2) for y in (box[1], box[3]))
+    left, right = (round(min(max(float(x), 0.0), float(width)), 2) for x in (box[0], box[2]))
+    top, bottom = (round(min(max(float(y), 0.0), float(height)), 2) for y in (box[1], box[3]))
     return (left, top, right, bottom) if left < right and top < bottom else None
