@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,6 +35,10 @@ def captioner(root: Path) -> BlipCaptioner:
     return made
 
 
+def say(captioner: BlipCaptioner, images: Sequence[RGB], **how: int) -> list[str]:
+    return captioner.caption([partial(np.copy, image) for image in images], **how)
+
+
 def plain(colour: tuple[int, int, int], size: tuple[int, int] = (64, 36)) -> RGB:
     return np.full((*size, 3), colour, np.uint8)
 
@@ -56,21 +62,21 @@ def test_it_says_what_the_vendor_says(root: Path, captioner: BlipCaptioner, beam
         )
     wanted = processor.batch_decode(tokens, skip_special_tokens=True)
     assert len(set(wanted)) > 1  # the test can tell pictures apart
-    assert captioner.caption(images, beams=beams, max_tokens=12) == wanted
+    assert say(captioner, images, beams=beams, max_tokens=12) == wanted
 
 
 def test_together_as_alone_and_again_the_same(captioner: BlipCaptioner) -> None:
     images = [plain(colour, size) for colour in COLOURS for size in ((64, 36), (3, 50), (1, 1))]
-    together = captioner.caption(images, beams=3, max_tokens=8)
-    alone = [captioner.caption([image], beams=3, max_tokens=8)[0] for image in images]
+    together = say(captioner, images, beams=3, max_tokens=8)
+    alone = [say(captioner, [image], beams=3, max_tokens=8)[0] for image in images]
     assert together == alone
-    assert captioner.caption([], beams=3, max_tokens=8) == []
+    assert say(captioner, [], beams=3, max_tokens=8) == []
 
 
 def test_a_longer_limit_goes_on_where_the_shorter_one_ended(captioner: BlipCaptioner) -> None:
     images = [plain(colour) for colour in COLOURS]
-    short = captioner.caption(images, beams=1, max_tokens=2)
-    long = captioner.caption(images, beams=1, max_tokens=20)
+    short = say(captioner, images, beams=1, max_tokens=2)
+    long = say(captioner, images, beams=1, max_tokens=20)
     assert all(len(text.split()) <= 2 for text in short)
     assert all(after.startswith(before) for before, after in zip(short, long, strict=True))
     assert short != long
@@ -118,4 +124,4 @@ def test_what_is_no_number_is_refused(tmp_path: Path) -> None:
     save_file(state, weights, metadata={"format": "pt"})
     made = BlipCaptioner(WeightStore(tmp_path), ModelPool())
     with pytest.raises(EngineFailed, match="no numbers"):
-        made.caption([plain(COLOURS[0])], beams=3, max_tokens=5)
+        say(made, [plain(COLOURS[0])], beams=3, max_tokens=5)

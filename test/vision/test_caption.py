@@ -38,9 +38,11 @@ class Colours:
 
     def close(self) -> None: ...
 
-    def caption(self, images: Sequence[RGB], *, beams: int, max_tokens: int) -> list[str]:
+    def caption(
+        self, pictures: Sequence[Callable[[], RGB]], *, beams: int, max_tokens: int
+    ) -> list[str]:
         names = ("red\n", "", "\x1b[31mblue\u202e")
-        return [names[int(image.reshape(-1, 3).mean(axis=0).argmax())] for image in images]
+        return [names[int(give().reshape(-1, 3).mean(axis=0).argmax())] for give in pictures]
 
 
 @pytest.fixture

@@ -268,8 +268,8 @@ class Plain:
 
     def close(self) -> None: ...
 
-    def encode_images(self, images: Any) -> Any:
-        return np.stack([vector(*image.reshape(-1, 3).mean(axis=0)) for image in images])
+    def encode_images(self, pictures: Any) -> Any:
+        return np.stack([vector(*give().reshape(-1, 3).mean(axis=0)) for give in pictures])
 
     def encode_texts(self, texts: Any) -> Any:
         return np.stack([vector(1, 0, 0) if "product" in t else vector(0, 0, 1) for t in texts])

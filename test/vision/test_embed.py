@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reelscope.engines.open_clip import OpenClipEmbedder
 from reelscope.engines.pool import ModelPool
 from reelscope.engines.weights import WeightStore
+from reelscope.errors import StageTimeout
 from reelscope.records import Embedding, Ok, Skipped
 from reelscope.settings import Keyframes, Media, Quality, Similarity
 from reelscope.testing import media, sounds
@@ -240,3 +244,27 @@ def test_only_the_words_that_it_reads_are_its_settings(embedder: OpenClipEmbedde
     assert stage.settings == Words.of(plain)
     assert stage.weights == ("clip-ViT-B-32",)
     assert (stage.lane, stage.batch_size) == ("gpu", 3)
+
+
+def test_a_time_limit_ends_it(embedder: OpenClipEmbedder, ready: Callable[..., Any]) -> None:
+    clip = ready("a", media.Scene(1.0, colour=RED))
+    clip.deadline = 0.0
+    with pytest.raises(StageTimeout):
+        EmbedStage(small(), embedder).run([clip])
+
+
+UNIT = st.lists(st.floats(-1, 1, width=32), min_size=3, max_size=3).map(
+    lambda numbers: unit(np.array(numbers, np.float32) + np.float32(1e-3))
+)
+
+
+@given(st.lists(UNIT, min_size=1, max_size=5), st.floats(0.1, 100))
+def test_shares_stay_shares(frames: list[Any], scale: float) -> None:
+    vectors, words = np.stack(frames), known(scale)
+    assert ((relevance_of(vectors, words) >= 0) & (relevance_of(vectors, words) <= 1)).all()
+    path, first = match_categories(vectors, words)
+    assert all(a.confidence >= b.confidence for a, b in pairwise(path))
+    assert sum(match.confidence for match in first) == pytest.approx(1, abs=1e-5)
+    matches = match_products(vectors, [float(n) for n in range(len(frames))], words)
+    assert sum(match.probability for match in matches) == pytest.approx(1, abs=1e-5)
+    assert all(-1 <= match.similarity <= 1 for match in matches)

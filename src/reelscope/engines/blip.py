@@ -8,7 +8,7 @@ sentences.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reelscope.engines.batching import Batches
+from reelscope.engines.lookahead import Lookahead
 from reelscope.engines.pool import ModelPool
 from reelscope.engines.registry import REGISTRY
 from reelscope.engines.weights import WeightStore, installed, require
@@ -86,21 +87,24 @@ class BlipCaptioner:
         """Let go of the model."""
         self._pool.release(NAME)
 
-    def caption(self, images: Sequence[RGB], *, beams: int, max_tokens: int) -> list[str]:
+    def caption(
+        self, pictures: Sequence[Callable[[], RGB]], *, beams: int, max_tokens: int
+    ) -> list[str]:
         """One sentence per picture, or an empty text; pictures may come from several videos.
 
         Args:
-            images: uint8 (h, w, 3) RGB each, of any sizes; squeezed to a square, as the
-                model was tested (salesforce/BLIP, data/__init__.py).
+            pictures: give uint8 (h, w, 3) RGB each, of any sizes; called shortly before they
+                are needed, by several threads. Squeezed to a square, as the model was tested
+                (salesforce/BLIP, data/__init__.py).
             beams: sentences that are weighed against one another; 1: the next best word.
             max_tokens: pieces of words at most.
 
         Raises:
             EngineFailed: the model gives no numbers (NaN).
         """
-        with self._model() as loaded:
+        with self._model() as loaded, Lookahead(pictures) as images:
             forward = partial(_captions, loaded, beams=beams, max_tokens=max_tokens)
-            return self._batches.map(forward, list(images))
+            return self._batches.map(forward, images)
 
     def _model(self) -> AbstractContextManager[Loaded]:
         return self._pool.lease(NAME, self._load, size_mb=REGISTRY[NAME].size_mb)

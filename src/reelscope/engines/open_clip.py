@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelscope.engines.batching import Batches
+from reelscope.engines.lookahead import Lookahead
 from reelscope.engines.pool import ModelPool
 from reelscope.engines.registry import REGISTRY
 from reelscope.engines.weights import WeightStore, installed, require
@@ -119,7 +120,7 @@ class OpenClipEmbedder:
         """Let go of the model."""
         self._pool.release(self.name)
 
-    def encode_images(self, images: Sequence[RGB]) -> Vectors:
+    def encode_images(self, pictures: Sequence[Callable[[], RGB]]) -> Vectors:
         """Vectors of pictures of any sizes, those of several videos in shared passes.
 
         CLIP sees squares: its own preparation scales the short side to 224 pixels and cuts
@@ -131,7 +132,8 @@ class OpenClipEmbedder:
         preparation gives.
 
         Args:
-            images: uint8 (h, w, 3) RGB each.
+            pictures: give uint8 (h, w, 3) RGB each; called shortly before they are needed, by
+                several threads.
 
         Returns:
             float32 (n, d), each of unit length.
@@ -139,8 +141,8 @@ class OpenClipEmbedder:
         Raises:
             EngineFailed: the model gives no numbers (NaN).
         """
-        with self._model() as loaded:
-            rows = self._images.map(partial(_encode_images, loaded), list(images))
+        with self._model() as loaded, Lookahead(pictures) as images:
+            rows = self._images.map(partial(_encode_images, loaded), images)
         return self._stacked(rows)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:

@@ -6,7 +6,8 @@ say "a woman holding a bottle", not whose bottle it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Protocol
 
@@ -42,8 +43,10 @@ class Captioner(Protocol):
         """Let go of it."""
         ...
 
-    def caption(self, images: Sequence[RGB], *, beams: int, max_tokens: int) -> list[str]:
-        """uint8 (h, w, 3) RGB each -> one text each."""
+    def caption(
+        self, pictures: Sequence[Callable[[], RGB]], *, beams: int, max_tokens: int
+    ) -> list[str]:
+        """What gives uint8 (h, w, 3) RGB each -> one text each."""
         ...
 
 
@@ -97,13 +100,13 @@ class CaptionStage:
             () if skip else _in_order(value_of(clip, Choice).frames)
             for clip, skip in zip(clips, skips, strict=True)
         ]
-        images = [
-            _picture(clip, frame)
+        pictures = [
+            partial(_picture, clip, frame)
             for clip, chosen in zip(clips, frames, strict=True)
             for frame in chosen
         ]
         texts = self.captioner.caption(
-            images, beams=self.settings.beams, max_tokens=self.settings.max_tokens
+            pictures, beams=self.settings.beams, max_tokens=self.settings.max_tokens
         )
         ends = accumulate((len(chosen) for chosen in frames), initial=0)
         return [

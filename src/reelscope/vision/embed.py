@@ -17,8 +17,9 @@ import io
 import logging
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Protocol
@@ -88,8 +89,8 @@ class Embedder(Protocol):
         """Let go of it."""
         ...
 
-    def encode_images(self, images: Sequence[RGB]) -> Vectors:
-        """uint8 (h, w, 3) RGB each -> float32 (n, d)."""
+    def encode_images(self, pictures: Sequence[Callable[[], RGB]]) -> Vectors:
+        """What gives uint8 (h, w, 3) RGB each -> float32 (n, d)."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -390,11 +391,13 @@ class EmbedStage:
             () if skip else value_of(clip, Similarity).kept_s
             for clip, skip in zip(clips, skips, strict=True)
         ]
-        images: list[RGB] = []
-        for clip, wanted_s in zip(clips, times_s, strict=True):
-            clip.check_time()
-            images += images_at(clip, wanted_s) if wanted_s else []
-        vectors = self.embedder.encode_images(images)
+        vectors = self.embedder.encode_images(
+            [
+                partial(_timely, clip, image)
+                for clip, wanted_s in zip(clips, times_s, strict=True)
+                for image in (images_at(clip, wanted_s) if wanted_s else ())
+            ]
+        )
         ends = accumulate((len(wanted_s) for wanted_s in times_s), initial=0)
         return [
             skip or self._one(clip, wanted_s, vectors[start:end])
@@ -437,6 +440,12 @@ class EmbedStage:
             if self._known is None:
                 self._known = Known.of(self.settings, self.embedder)
             return self._known
+
+
+def _timely(clip: Clip, image: RGB) -> RGB:
+    """The image, unless the clip's time has run out."""
+    clip.check_time()
+    return image
 
 
 def _empty(model: str) -> Embedding:
