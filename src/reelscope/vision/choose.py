@@ -62,8 +62,8 @@ RELEVANCE = 0.25
 
 UNLIKE = 0.5
 """Cosine below which two vectors of pictures count as wholly different. CLIP's vectors lie
-in a narrow cone: those of pictures that have nothing in common are about so close, not at
-right angles (Liang et al. 2022, "Mind the Gap")."""
+in a narrow cone, so those of pictures that have nothing in common are far from right angles
+(Liang et al. 2022, "Mind the Gap"); where in the cone the mark stands is our guess."""
 
 NOVEL = 0.4
 """A frame is new if it shows a shot not shown yet, or a text, or looks at least this
