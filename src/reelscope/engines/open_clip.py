@@ -128,8 +128,8 @@ class OpenClipEmbedder:
         as cover the picture are cut out along its long side, and the mean of their vectors
         is taken, as one of the authors advises for long pictures (openai/CLIP issue 215);
         a square somewhere in a picture is what the model was trained on (issue 33), while
-        bars or squeezed pictures are not (docs/adr/016-whole-pictures-for-clip.md). A square picture gives what the vendor's own
-        preparation gives.
+        bars or squeezed pictures are not (docs/adr/016-whole-pictures-for-clip.md). A square
+        picture gives what the vendor's own preparation gives.
 
         Args:
             pictures: give uint8 (h, w, 3) RGB each; called shortly before they are needed, by
