@@ -46,6 +46,39 @@ VALUES: dict[str, dict[str, Any]] = {
                     "silence": 0.0},
         "loudness": {"integrated_lufs": -23.1, "range_lu": 4.2, "true_peak_dbtp": -1.0},
     },
+    "separate": {
+        "applied": True, "reason": "somebody speaks or sings over music",
+        "spans": [{"start_s": 0.0, "end_s": 7.0}], "seconds": 7.0, "duration_s": 14.0,
+        "vocals": {"file": "vocals.flac", "size_bytes": 900, "sha256": "ef" * 32},
+        "accompaniment": {"file": "accompaniment.flac", "size_bytes": 800, "sha256": "fe" * 32},
+    },
+    "sounds": {
+        "tags": [{"label": "Music", "start_s": 0.0, "end_s": 13.0, "confidence": 0.9},
+                 {"label": "Laughter", "start_s": 2.5, "end_s": 5.0, "confidence": 0.4}],
+        "timeline": [{"start_s": 0.0, "end_s": 13.0, "kind": "speech_over_music",
+                      "confidence": 0.7, "labels": ["Music", "Laughter"]}],
+        "windows": 9,
+    },
+    "transcribe": {
+        "text": "Hello. Well, ask what you can do.",
+        "raw_text": "Hello. Well, ask what you can do.",
+        "language": "en", "language_probability": 0.98, "sound": "vocals", "accuracy": "normal",
+        "tried": [{"sound": "mix", "avg_logprob": -0.6, "words": 7},
+                  {"sound": "vocals", "avg_logprob": -0.31, "words": 8}],
+        "segments": [
+            {"start_s": 0.5, "end_s": 1.0, "text": "Hello.", "raw_text": "Hello.",
+             "words": [{"text": "Hello.", "start_s": 0.5, "end_s": 1.0, "probability": 0.9}],
+             "avg_logprob": -0.2, "no_speech_probability": 0.01, "compression_ratio": 0.5,
+             "flags": []},
+            {"start_s": 2.2, "end_s": 4.0, "text": "Well, ask what you can do.",
+             "raw_text": "Well, ask what you can do.",
+             "words": [{"text": word, "start_s": 2.2 + 0.3 * at, "end_s": 2.5 + 0.3 * at,
+                        "probability": 0.5 + 0.05 * at}
+                       for at, word in enumerate(["Well,", "ask", "what", "you", "can", "do."])],
+             "avg_logprob": -0.4, "no_speech_probability": 0.2, "compression_ratio": 0.9,
+             "flags": ["low_probability"]},
+        ],
+    },
     "speech_rate": {
         "method": "syllable_nuclei", "speech_rate_wpm": None, "syllables_per_minute": 210.5,
         "rate_category": "normal", "rate_score": 9.1, "consistency_score": 7.5,
@@ -190,7 +223,7 @@ def make_record(
             engine="reelscope 1",
             seconds=0.25,
             finished_at=datetime(2024, 6, 1, tzinfo=UTC),
-            value=complete(kind, {**VALUES[name], **change}),
+            value=complete(kind, {**VALUES.get(name, {}), **change}),
         )
     source = VideoSource(
         creator=creator, video_id=video_id, path=f"videos/{creator}/{video_id}.mp4",

@@ -21,7 +21,7 @@ MODELS = [ErrorRow, VideoRecord, Summary, *STAGE_VALUES.values(), *VIDEO_FILES.v
 
 WITHOUT_UNIT = {
     "score", "sharpness", "colourfulness", "blurred_below", "rate_variation", "syllables_per_word",
-    "real_time_factor",
+    "real_time_factor", "avg_logprob", "compression_ratio",
 }  # fmt: skip
 """Numbers that are a plain ratio or a scale of their own."""
 

@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 
 from reelscope.errors import OutputError
+from reelscope.export.transcript import TEXT_FILES
 from reelscope.export.video import VIDEO_FILES, export_video
 from reelscope.records import SpeechRate, StageRecord, VideoRecord
 
 Make = Callable[..., VideoRecord]
 
 
-def test_three_files_with_what_the_record_says(make: Make, tmp_path: Path) -> None:
+def test_files_with_what_the_record_says(make: Make, tmp_path: Path) -> None:
     record = make()
-    export_video(record, tmp_path / "anna" / "1")
-    found = {p.name: json.loads(p.read_text()) for p in (tmp_path / "anna" / "1").iterdir()}
-    assert set(found) == set(VIDEO_FILES)
+    folder = tmp_path / "anna" / "1"
+    export_video(record, folder)
+    assert {p.name for p in folder.iterdir()} == {*VIDEO_FILES, *TEXT_FILES}
+    assert "Hello." in (folder / "speech_transcription.txt").read_text()
+    found = {name: json.loads((folder / name).read_text()) for name in VIDEO_FILES}
     stages = json.loads(record.model_dump_json())["stages"]
 
     audio = found["audio_analysis_results.json"]
@@ -57,7 +60,8 @@ def test_without_values_there_are_no_files_and_old_ones_go(
 ) -> None:
     export_video(make(), tmp_path)
     (tmp_path / "record.json").write_text("{}")
-    export_video(make(voice=skipped, events=skipped, speech_rate=failed, choose=failed), tmp_path)
+    lost = {"events": skipped, "transcribe": skipped, "speech_rate": failed, "choose": failed}
+    export_video(make(voice=skipped, **lost), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
     export_video(make(without=tuple(make().stages)), tmp_path / "not made")
     assert not (tmp_path / "not made").exists()
@@ -66,7 +70,7 @@ def test_without_values_there_are_no_files_and_old_ones_go(
 def test_the_same_record_gives_the_same_bytes(make: Make, tmp_path: Path) -> None:
     export_video(make(), tmp_path / "a")
     export_video(VideoRecord.model_validate_json(make().model_dump_json()), tmp_path / "b")
-    for name in VIDEO_FILES:
+    for name in (*VIDEO_FILES, *TEXT_FILES):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 

@@ -4,6 +4,8 @@
         audio_analysis_results.json      voice, events and loudness
         speech_rate_analysis.json        the speech rate with its scores
         representative_timestamps.json   the frames that stand for the video
+        speech_transcription.txt         what is said, with times and confidence
+        subtitles.srt, subtitles.vtt     the same for players
 
 A file is there if a stage behind it has a value; one from an earlier run whose stage has
 none any more is removed, because it would contradict the record.
@@ -18,6 +20,7 @@ from pydantic import BaseModel, Field
 from reelscope.atomic import write_atomic
 from reelscope.errors import OutputError
 from reelscope.export.columns import value_of
+from reelscope.export.transcript import text_files
 from reelscope.records import (
     SCHEMA_VERSION,
     Choice,
@@ -74,6 +77,11 @@ def export_video(record: VideoRecord, folder: Path) -> None:
     for name, content in zip(VIDEO_FILES, contents, strict=True):
         if content is not None:
             write_atomic(folder / name, content.model_dump_json(indent=2) + "\n")
+        else:
+            _remove(folder / name)
+    for name, text in text_files(record).items():
+        if text is not None:
+            write_atomic(folder / name, text)
         else:
             _remove(folder / name)
 
