@@ -77,22 +77,24 @@ class OpenAiModel:
         """The most likely next token each time, or the best of some drawn texts above 0.
 
         The package's beam search asks the device for every number of every beam: with many
-        sounds at once it costs more than it brings.
+        sounds at once it costs more than it brings. Its `best_of` repeats the texts but not
+        the sounds, and breaks with more than one of them: here the sounds are repeated.
         """
         import torch
         from whisper.decoding import DecodingOptions, decode
 
-        options = DecodingOptions(
-            language=language,
-            temperature=temperature,
-            best_of=SAMPLES if temperature > 0 else None,
-            fp16=self._half,  # on a processor the package would warn, and count with 32 bits
-        )
+        drawn = SAMPLES if temperature > 0 else 1
+        # on a processor the package would warn of 16 bits, and count with 32
+        options = DecodingOptions(language=language, temperature=temperature, fp16=self._half)
         mine = [encoded.device] if self._half else []
         with torch.random.fork_rng(devices=mine), torch.inference_mode():
             torch.manual_seed(SEED)
-            results = decode(self._model, encoded, options)
-        return [Decoded(r.tokens, float(r.avg_logprob), float(r.no_speech_prob)) for r in results]
+            results = decode(self._model, encoded.repeat_interleave(drawn, dim=0), options)
+        best = [
+            max(results[first : first + drawn], key=lambda result: result.avg_logprob)
+            for first in range(0, len(results), drawn)
+        ]
+        return [Decoded(r.tokens, float(r.avg_logprob), float(r.no_speech_prob)) for r in best]
 
     def align(
         self,

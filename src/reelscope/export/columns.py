@@ -36,6 +36,7 @@ from reelscope.records import (
     SpeechRate,
     StageRecord,
     Stills,
+    Transcript,
     Value,
     VideoRecord,
     Voice,
@@ -341,6 +342,24 @@ _SOUNDS = _of_stage(
     ("sounds_count", "integer", None, "Sounds that have a name.", lambda v: len(v.tags)),
 )  # fmt: skip
 
+_TRANSCRIPT = _of_stage(
+    Transcript,
+    ("transcript", "text", None, "What is said, after the garbage filter if that is on.",
+     lambda v: v.text or None),
+    ("transcript_language", "text", None, "Whisper's code of the language; empty: nothing is "
+     "said.", lambda v: v.language),
+    ("transcript_language_probability", "number", "0-1", "How sure that is; empty: it was set, or "
+     "the engine knows one language alone.", lambda v: v.language_probability),
+    ("transcript_words", "integer", None, "Words that are said.",
+     lambda v: sum(len(segment.words) for segment in v.segments)),
+    ("transcript_accuracy", "text", None, "low: the engine for machines without weights; many "
+     "words are wrong. Else normal.", lambda v: v.accuracy),
+    ("transcript_doubtful_segments", "integer", None, "Stretches of text that may be made up; "
+     "why stands in the record.", lambda v: sum(bool(segment.flags) for segment in v.segments)),
+    ("transcript_sound", "text", None, "What the text was heard in: the mix or the vocals.",
+     lambda v: v.sound),
+)  # fmt: skip
+
 _SPEECH_RATE = _of_stage(
     SpeechRate,
     ("speech_rate_method", "text", None, "Measured from `words` or from `syllable_nuclei`.",
@@ -515,7 +534,8 @@ _RECORD = [
 ]  # fmt: skip
 
 COLUMNS: tuple[Column, ...] = (
-    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SOUNDS, *_SPEECH_RATE,
-    *_PICTURES, *_SHOTS, *_TEXT, *_OBJECTS, *_EMBEDDING, *_CHOICE, *_CAPTIONS, *_RECORD,
+    *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SOUNDS, *_TRANSCRIPT,
+    *_SPEECH_RATE, *_PICTURES, *_SHOTS, *_TEXT, *_OBJECTS, *_EMBEDDING, *_CHOICE, *_CAPTIONS,
+    *_RECORD,
 )  # fmt: skip
 """Every column, in the order of the files."""

@@ -13,6 +13,7 @@ from reelscope.pipeline.stage import Stage
 from reelscope.settings import Settings
 
 if TYPE_CHECKING:
+    from reelscope.audio.transcribe import Transcriber
     from reelscope.vision.detect import Detector
 
 
@@ -91,6 +92,7 @@ def build_graph(settings: Settings) -> Graph:
     from reelscope.audio.separate import SeparateStage
     from reelscope.audio.sounds import SoundsStage
     from reelscope.audio.speech_rate import SpeechRateStage
+    from reelscope.audio.transcribe import TranscribeStage
     from reelscope.audio.voice import VoiceStage
     from reelscope.engines.audio_spectrogram import SpectrogramTagger
     from reelscope.engines.blip import BlipCaptioner
@@ -130,6 +132,11 @@ def build_graph(settings: Settings) -> Graph:
                 SpectrogramTagger(store, pool),
                 batch_size=settings.processing.batch_size,
             ),
+            TranscribeStage(
+                settings.transcribe,
+                _transcriber(settings, store, pool),
+                batch_size=settings.processing.batch_size,
+            ),
             SpeechRateStage(settings.speech_rate),
             KeyframesStage(settings.keyframes, media=settings.media),
             QualityStage(settings.quality),
@@ -156,6 +163,24 @@ def build_graph(settings: Settings) -> Graph:
             ),
         ]
     )
+
+
+def _transcriber(settings: Settings, store: WeightStore, pool: ModelPool) -> Transcriber:
+    """The engine that `models.whisper.engine` names."""
+    from reelscope.engines.auto_transcriber import AutoTranscriber
+    from reelscope.engines.faster_whisper import FasterWhisper
+    from reelscope.engines.openai_whisper import OpenAiWhisper
+    from reelscope.engines.pocketsphinx import PocketSphinxTranscriber
+
+    chosen = settings.models.whisper
+    engines: dict[str, Transcriber] = {
+        "faster-whisper": FasterWhisper(chosen.size, store, pool, compute_type=chosen.compute_type),
+        "openai-whisper": OpenAiWhisper(chosen.size, store, pool),
+        "pocketsphinx": PocketSphinxTranscriber(),
+    }
+    if chosen.engine != "auto":
+        return engines[chosen.engine]
+    return AutoTranscriber(store, tuple(engines.values()), language=settings.transcribe.language)
 
 
 def _detector(settings: Settings, store: WeightStore, pool: ModelPool) -> Detector:

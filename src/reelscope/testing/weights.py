@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reelscope.testing.ast_audioset import write_ast_audioset
@@ -13,7 +13,7 @@ from reelscope.testing.owlv2 import write_owlv2
 from reelscope.testing.whisper import write_faster_whisper, write_openai_whisper
 from reelscope.testing.yolo_world import write_yolo_world
 
-WRITERS = {
+WRITERS: dict[str, Callable[[Path, str], None]] = {
     "faster-whisper": write_faster_whisper,
     "openai-whisper": write_openai_whisper,
     "htdemucs": write_htdemucs,
