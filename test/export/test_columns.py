@@ -43,6 +43,8 @@ def test_every_column_has_its_value(make: Make) -> None:
         "speech_s": 4.5, "speech_segments": 2, "speech_starts_s": 0.5,
         "events_music_s": 3.25, "events_music_share": 0.25, "events_speech_over_music_share": 0.75,
         "events_silence_share": 0.0, "loudness_lufs": -23.1,
+        "separated": True, "separated_share": 0.5, "sounds_count": 2,
+        "sounds": "Music 0.0-13.0 s | Laughter 2.5-5.0 s",
         "speech_rate_wpm": None, "rate_category": "normal", "mean_pause_s": 1.0,
         "frames": 3, "frames_iframe": 1, "frames_sampled": 2, "frames_highlight": 1,
         "frames_kept": 2, "frames_black": 1, "frames_blurred": 0, "mean_luma": 105.0,
@@ -96,6 +98,8 @@ def test_ok_with_nothing_in_it_is_zero_not_empty(make: Make) -> None:
         make(
             voice=silent,
             events={"timeline": [], "duration_s": 0.0},
+            separate={"applied": False, "spans": [], "seconds": 0.0, "duration_s": 0.0},
+            sounds={"tags": [], "timeline": [], "windows": 0},
             quality={"frames": [], "kept_s": []},
             text={"frames": [], "appearances": []},
             choose={"frames": []},
@@ -103,6 +107,8 @@ def test_ok_with_nothing_in_it_is_zero_not_empty(make: Make) -> None:
     )
     assert (row["speech_s"], row["speech_segments"], row["speech_starts_s"]) == (0.0, 0, None)
     assert row["events_music_share"] is None
+    assert (row["separated"], row["separated_share"]) == (False, None)
+    assert (row["sounds"], row["sounds_count"]) == (None, 0)
     assert (row["frames_kept"], row["mean_luma"]) == (0, None)
     assert (row["texts"], row["text_s"], row["text_starts_s"]) == (None, 0.0, None)
     assert (row["chosen_frames"], row["chosen_times_s"]) == (0, None)

@@ -27,6 +27,8 @@ def test_files_with_what_the_record_says(make: Make, tmp_path: Path) -> None:
     assert audio["voice"] == stages["voice"]["value"]
     assert audio["events"] == stages["events"]["value"]
     assert audio["events"]["loudness"]["integrated_lufs"] == -23.1
+    assert audio["sounds"] == stages["sounds"]["value"]
+    assert audio["sounds"]["timeline"][0]["labels"] == ["Music", "Laughter"]
     assert audio["missing"] == {}
 
     assert found["speech_rate_analysis.json"] == stages["speech_rate"]["value"]

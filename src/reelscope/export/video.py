@@ -1,7 +1,7 @@
 """The files in a video's own folder, beside its record.
 
     data/analysis_results/<creator>/<video_id>/
-        audio_analysis_results.json      voice, events and loudness
+        audio_analysis_results.json      voice, events and loudness, named sounds
         speech_rate_analysis.json        the speech rate with its scores
         representative_timestamps.json   the frames that stand for the video
         speech_transcription.txt         what is said, with times and confidence
@@ -28,6 +28,7 @@ from reelscope.records import (
     Events,
     Frozen,
     Seconds,
+    Sounds,
     SpeechRate,
     VideoRecord,
     Voice,
@@ -43,6 +44,9 @@ class AudioAnalysis(Frozen):
     voice: Voice | None = Field(description="Where somebody speaks; null if the stage has none.")
     events: Events | None = Field(
         description="Timeline of the sound and its loudness; null if the stage has none."
+    )
+    sounds: Sounds | None = Field(
+        description="Sounds by name, and the timeline with them; null if the stage has none."
     )
     missing: dict[str, str] = Field(description="Stage of each null -> why, a sentence.")
 
@@ -102,12 +106,13 @@ def _audio(record: VideoRecord) -> AudioAnalysis | None:
     voice, events = value_of(record, Voice), value_of(record, Events)
     if voice is None and events is None:
         return None
-    reasons = {kind.stage: why_missing(record, kind.stage) for kind in (Voice, Events)}
+    reasons = {kind.stage: why_missing(record, kind.stage) for kind in (Voice, Events, Sounds)}
     return AudioAnalysis(
         creator=record.source.creator,
         video_id=record.source.video_id,
         voice=voice,
         events=events,
+        sounds=value_of(record, Sounds),
         missing={stage: reason for stage, reason in reasons.items() if reason},
     )
 
