@@ -218,7 +218,9 @@ def timeline(
         shown.update(dict.fromkeys(stands_for.get(time_s, ()), time_s))
     shown.update((time_s, time_s) for time_s in kept_s)
     times_s = sorted(shown)
-    ends_s = [*times_s[1:], max([end_s, *times_s])]
+    if not times_s:
+        return []
+    ends_s = [*times_s[1:], max(end_s, times_s[-1])]
     return [Stretch(start, end, shown[start]) for start, end in zip(times_s, ends_s, strict=True)]
 
 
