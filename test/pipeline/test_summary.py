@@ -6,7 +6,15 @@ import pytest
 
 from reelscope.pipeline.graph import Graph
 from reelscope.pipeline.summary import Tally
-from reelscope.records import Integrity, Probe, StageRecord, VideoRecord, VideoSource
+from reelscope.records import (
+    Integrity,
+    Probe,
+    StageRecord,
+    Transcript,
+    TranscriptSegment,
+    VideoRecord,
+    VideoSource,
+)
 from reelscope.testing.stages import Say
 
 
@@ -87,3 +95,56 @@ def test_no_videos_is_not_a_failure(tally: Tally) -> None:
     summary = tally.summary("b", creators=0, videos=0, stopped=None)
     assert not summary.nothing_succeeded
     assert summary.videos_per_minute is None
+
+
+class Hears(Say):
+    """A stage that reads weights."""
+
+    def __init__(self, *weights: str) -> None:
+        super().__init__("transcribe")
+        self.weights = weights
+
+
+def poor(*texts: str, accuracy: str = "low") -> VideoRecord:
+    segments = [
+        TranscriptSegment(
+            start_s=0, end_s=1, text=text, raw_text=text, words=(), avg_logprob=None,
+            no_speech_probability=None, compression_ratio=None, flags=(),
+        )
+        for text in texts
+    ]  # fmt: skip
+    value = Transcript.model_validate({
+        "text": " ".join(texts), "raw_text": " ".join(texts), "language": "en",
+        "language_probability": None, "segments": segments, "sound": "mix", "tried": [],
+        "accuracy": accuracy,
+    })  # fmt: skip
+    stage = ended("ok", value=value).model_copy(update={"engine": "pocketsphinx 5.1.1"})
+    return VideoRecord(source=source(1), stages={"transcribe": stage})
+
+
+@pytest.mark.parametrize(
+    ("weights", "better"),
+    [
+        (
+            ("faster-whisper-small", "pocketsphinx-en-us"),
+            "python main.py models pull faster-whisper-small",
+        ),
+        (("pocketsphinx-en-us",), "models.whisper.engine: auto"),
+        ((), "models.whisper.engine: auto"),
+    ],
+)
+def test_low_accuracy_is_told_once(weights: tuple[str, ...], better: str) -> None:
+    tally = Tally(Graph([Hears(*weights)]), frozenset({"transcribe"}))
+    tally.video_ended(poor("hello"), frozenset())
+    tally.video_ended(poor("hello"), frozenset({"transcribe"}))
+    (problem,) = tally.summary("b", creators=1, videos=2, stopped=None).problems
+    assert problem.where == "transcribe"
+    assert problem.message.startswith("used pocketsphinx 5.1.1: low accuracy")
+    assert problem.message.endswith(f"better: {better}")
+
+
+def test_good_accuracy_and_silence_are_no_problem() -> None:
+    tally = Tally(Graph([Hears("faster-whisper-small")]), frozenset({"transcribe"}))
+    tally.video_ended(poor(), frozenset())
+    tally.video_ended(poor("hello", accuracy="normal"), frozenset())
+    assert not tally.summary("b", creators=1, videos=2, stopped=None).problems

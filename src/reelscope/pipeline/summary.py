@@ -9,13 +9,17 @@ from datetime import UTC, datetime
 from pydantic import Field
 
 import reelscope
+from reelscope.engines.registry import REGISTRY, InPackage
+from reelscope.engines.weights import remedy
 from reelscope.pipeline.graph import Graph
+from reelscope.pipeline.stage import ReadsWeights
 from reelscope.records import (
     SCHEMA_VERSION,
     Frozen,
     Number,
     Probe,
     StageRecord,
+    Transcript,
     VideoRecord,
     VideoSource,
 )
@@ -96,6 +100,7 @@ class Tally:
         self._ok_media_s: dict[str, float] = defaultdict(float)
         self._groups: dict[tuple[str, str, str | None], tuple[int, str]] = {}
         self._problems: list[Problem] = []
+        self._poor: set[str] = set()
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
 
@@ -142,6 +147,20 @@ class Tally:
             self._group(name, stage.kind or "error", stage.message or "", None)
         elif stage.status == "skipped" and stage.remedy:
             self._group(name, "skipped", stage.reason or "", stage.remedy)
+        value = stage.value
+        if isinstance(value, Transcript) and value.accuracy == "low" and value.segments:
+            self._note_poor(name, stage.engine)
+
+    def _note_poor(self, name: str, engine: str) -> None:
+        """Say once per run that an engine of low accuracy did the work, and what is better."""
+        if engine in self._poor:
+            return
+        self._poor.add(engine)
+        stage = self.graph[name]
+        weights = stage.weights if isinstance(stage, ReadsWeights) else ()
+        better = [w for w in weights if not isinstance(REGISTRY[w].source, InPackage)]
+        what = remedy(better[0]) if better else "models.whisper.engine: auto"
+        self.problem(name, f"used {engine}: low accuracy, many words are wrong; better: {what}")
 
     def _group(self, stage: str, kind: str, message: str, remedy: str | None) -> None:
         count, first = self._groups.get((stage, kind, remedy), (0, message))
