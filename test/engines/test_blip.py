@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
@@ -125,3 +126,79 @@ def test_what_is_no_number_is_refused(tmp_path: Path) -> None:
     made = BlipCaptioner(WeightStore(tmp_path), ModelPool())
     with pytest.raises(EngineFailed, match="no numbers"):
         say(made, [plain(COLOURS[0])], beams=3, max_tokens=5)
+
+
+WORDS, WORDS_AGAIN = (
+    "text_decoder.bert.embeddings.word_embeddings.weight",
+    "text_decoder.cls.predictions.decoder.weight",
+)
+BIAS, BIAS_AGAIN = (
+    "text_decoder.cls.predictions.bias",
+    "text_decoder.cls.predictions.decoder.bias",
+)
+
+
+@pytest.mark.parametrize(
+    "without", [(), (WORDS_AGAIN, BIAS_AGAIN), (WORDS, BIAS), (WORDS_AGAIN, BIAS)]
+)
+def test_weights_that_are_there_twice_may_be_named_either_way(
+    without: tuple[str, ...], tmp_path: Path, captioner: BlipCaptioner
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    write_blip(tmp_path, NAME)
+    path = tmp_path / NAME / "model.safetensors"
+    state = load_file(path)
+    state |= {WORDS_AGAIN: state[WORDS].clone(), BIAS_AGAIN: state[BIAS].clone()}
+    state["text_decoder.bert.embeddings.position_ids"] = torch.arange(64)[None]
+    kept = {key: value for key, value in state.items() if key not in without}
+    save_file(kept, path, metadata={"format": "pt"})
+    made = BlipCaptioner(WeightStore(tmp_path), ModelPool())
+    images = [plain(colour) for colour in COLOURS]
+    assert say(made, images, beams=3, max_tokens=8) == say(captioner, images, beams=3, max_tokens=8)
+
+
+def test_files_of_the_time_of_the_real_weights_are_read(
+    tmp_path: Path, captioner: BlipCaptioner
+) -> None:
+    """Salesforce/blip-image-captioning-base was saved by transformers 4.26."""
+    write_blip(tmp_path, NAME)
+    folder = tmp_path / NAME
+    config = json.loads((folder / "config.json").read_text())
+    old = {
+        "_name_or_path": "", "add_cross_attention": False, "bad_words_ids": None,
+        "chunk_size_feed_forward": 0, "do_sample": False, "early_stopping": False,
+        "forced_eos_token_id": None, "id2label": {"0": "LABEL_0", "1": "LABEL_1"},
+        "initializer_factor": 1.0, "label2id": {"LABEL_0": 0, "LABEL_1": 1},
+        "length_penalty": 1.0, "max_length": 20, "min_length": 0, "num_beam_groups": 1,
+        "num_beams": 1, "num_return_sequences": 1, "prefix": None, "pruned_heads": {},
+        "repetition_penalty": 1.0, "return_dict_in_generate": False, "temperature": 1.0,
+        "tf_legacy_loss": False, "tie_encoder_decoder": False, "top_k": 50, "top_p": 1.0,
+        "torch_dtype": None, "torchscript": False, "transformers_version": "4.26.0.dev0",
+        "typical_p": 1.0, "use_bfloat16": False,
+    }  # fmt: skip
+    for part in ("text_config", "vision_config"):
+        config[part] = old | config[part]
+    config |= {"_commit_hash": None, "torch_dtype": "float32", "transformers_version": None}
+    del config["dtype"]
+    (folder / "config.json").write_text(json.dumps(config))
+    images = json.loads((folder / "preprocessor_config.json").read_text())
+    del images["do_rescale"], images["rescale_factor"], images["do_convert_rgb"], images["resample"]
+    images |= {"size": 32, "processor_class": "BlipProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(images))
+    tokenizer = {
+        "cls_token": "[CLS]", "do_basic_tokenize": True, "do_lower_case": True,
+        "mask_token": "[MASK]", "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": 512, "name_or_path": "bert-base-uncased", "never_split": None,
+        "pad_token": "[PAD]", "processor_class": "BlipProcessor", "sep_token": "[SEP]",
+        "special_tokens_map_file": None, "strip_accents": None,
+        "tokenize_chinese_chars": True, "tokenizer_class": "BertTokenizer", "unk_token": "[UNK]",
+    }  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    (folder / "generation_config.json").unlink()  # not among the files that are fetched
+    made = BlipCaptioner(WeightStore(tmp_path), ModelPool())
+    pictures = [plain(colour) for colour in COLOURS]
+    found = say(made, pictures, beams=3, max_tokens=30)
+    assert found == say(captioner, pictures, beams=3, max_tokens=30)
+    assert max(len(text.split()) for text in found) > 15
