@@ -62,7 +62,11 @@ def test_without_values_there_are_no_files_and_old_ones_go(
 ) -> None:
     export_video(make(), tmp_path)
     (tmp_path / "record.json").write_text("{}")
+    (tmp_path / "embeddings.npz").write_bytes(b"vectors")
+    export_video(make(), tmp_path)
+    assert (tmp_path / "embeddings.npz").exists()
     lost = {"events": skipped, "transcribe": skipped, "speech_rate": failed, "choose": failed}
+    lost["embed"] = skipped
     export_video(make(voice=skipped, **lost), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
     export_video(make(without=tuple(make().stages)), tmp_path / "not made")

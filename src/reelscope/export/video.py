@@ -8,7 +8,8 @@
         subtitles.srt, subtitles.vtt     the same for players
 
 A file is there if a stage behind it has a value; one from an earlier run whose stage has
-none any more is removed, because it would contradict the record.
+none any more is removed, because it would contradict the record. So is embeddings.npz, which
+stage `embed` writes itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from reelscope.records import (
     SCHEMA_VERSION,
     Choice,
     ChosenFrame,
+    Embedding,
     Events,
     Frozen,
     Seconds,
@@ -33,6 +35,7 @@ from reelscope.records import (
     VideoRecord,
     Voice,
 )
+from reelscope.vision.embed import FILE_NAME as EMBEDDINGS
 
 
 class AudioAnalysis(Frozen):
@@ -88,6 +91,8 @@ def export_video(record: VideoRecord, folder: Path) -> None:
             write_atomic(folder / name, text)
         else:
             _remove(folder / name)
+    if value_of(record, Embedding) is None:
+        _remove(folder / EMBEDDINGS)
 
 
 def why_missing(record: VideoRecord, stage: str) -> str | None:
