@@ -9,6 +9,7 @@ vocals, so that both together are the mix again.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -87,7 +88,8 @@ class Separator(Protocol):
     def vocals(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
         """The voices in each chunk, float32 (segment, 2), in order.
 
-        Chunks are asked for a few at a time, and share forward passes.
+        Chunks are asked for a few at a time, maybe by another thread, and share forward
+        passes.
         """
         ...
 
@@ -287,7 +289,10 @@ def _measure(clip: Clip) -> _Level:
 
 
 class _Job:
-    """One video's sound on its way: mix -> chunks -> vocals -> two files."""
+    """One video's sound on its way: mix -> chunks -> vocals -> two files.
+
+    One thread may ask for chunks while another takes the answers.
+    """
 
     def __init__(self, clip: Clip, plan: _Plan, segment: int, stack: ExitStack) -> None:
         self._clip, self._plan = clip, plan
@@ -299,6 +304,7 @@ class _Job:
         self._voices: deque[tuple[int, Samples]] = deque()  # what the model gave, not written
         self._mix: Samples = np.zeros((0, 2), np.float32)  # read, not written
         self._written = 0
+        self._lock = threading.Lock()  # of what is read, found and written
         total = plan.level.samples
         self._separated = Gain(plan.pieces, total)
         pad = round(SPEECH_PAD_S * RATE_HZ)
@@ -310,26 +316,29 @@ class _Job:
         """What the model has to hear, float32 (segment, 2) of mean 0 and deviation 1."""
         level, at = self._plan.level, 0
         for block in _blocks(self._clip):
-            self._mix = np.concatenate([self._mix, block])
+            with self._lock:
+                self._mix = np.concatenate([self._mix, block])
             for first, end, cutter in self._cutters:
                 inside = block[max(first - at, 0) : max(end - at, 0)]
                 if len(inside):
                     scaled = (inside - level.mean) / level.deviation
                     yield from cutter.feed(scaled.astype(np.float32))
             at += len(block)
-            self._flush()
+            with self._lock:
+                self._flush()
 
     def take(self, estimate: Samples) -> None:
         """The model's answer to the next chunk, float32 (segment, 2)."""
-        first, _, joiner = self._joiners[0]
         level = self._plan.level
-        found = joiner.add(estimate) * np.float32(level.deviation) + np.float32(level.mean)
-        at = max(self._known, first)
-        self._voices.append((at, found.astype(np.float32)))
-        self._known = at + len(found)
-        if joiner.complete:
-            self._joiners.popleft()
-        self._flush()
+        with self._lock:
+            first, _, joiner = self._joiners[0]
+            found = joiner.add(estimate) * np.float32(level.deviation) + np.float32(level.mean)
+            at = max(self._known, first)
+            self._voices.append((at, found))
+            self._known = at + len(found)
+            if joiner.complete:
+                self._joiners.popleft()
+            self._flush()
 
     def result(self) -> Outcome:
         """The record's value, once the files are in their places."""

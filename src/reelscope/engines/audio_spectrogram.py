@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from scipy.fft import rfft
 from scipy.sparse import csr_array
 
 from reelscope.audio.sounds import RATE_HZ
+from reelscope.engines.ahead import ahead
 from reelscope.engines.batching import Batches
 from reelscope.engines.pool import ModelPool
 from reelscope.engines.weights import WeightStore, entry, installed, require
@@ -78,17 +79,18 @@ class SpectrogramTagger:
         """One probability per class, float32 (classes,), 0-1, for each window, in order.
 
         Args:
-            windows: float32 (n,) at 16 kHz; what is longer than 10.24 s is not heard.
+            windows: float32 (n,) at 16 kHz; what is longer than 10.24 s is not heard. They
+                are asked for by another thread, while the model works.
 
         Raises:
             EngineFailed: the model's answer is no probability.
         """
-        given = iter(windows)
         with self._model() as loaded:
             device = str(loaded.model.device)
             batches = self._batches[device.partition(":")[0]]
-            while held := [loaded.features(one) for one in islice(given, batches.size)]:
-                yield from batches.map(loaded.forward, held)
+            with closing(ahead(map(loaded.features, windows), batches.size)) as given:
+                while held := list(islice(given, batches.size)):
+                    yield from batches.map(loaded.forward, held)
 
     def close(self) -> None:
         """Let go of the model."""

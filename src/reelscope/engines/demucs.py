@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 
 from reelscope.audio.separate import RATE_HZ
+from reelscope.engines.ahead import ahead
 from reelscope.engines.batching import Batches
 from reelscope.engines.pool import ModelPool
 from reelscope.engines.weights import WeightStore, entry, installed, require
@@ -80,7 +81,8 @@ class DemucsSeparator:
         """The voices in each chunk, in order; one forward pass takes several.
 
         Args:
-            chunks: float32 (segment, 2) at 44.1 kHz of about mean 0 and deviation 1.
+            chunks: float32 (segment, 2) at 44.1 kHz of about mean 0 and deviation 1; asked
+                for by another thread, while the model works.
 
         Yields:
             float32 (segment, 2).
@@ -88,12 +90,12 @@ class DemucsSeparator:
         Raises:
             EngineFailed: the model's answer is no sound.
         """
-        given = iter(chunks)
         with self._model() as model:
             device = str(next(model.parameters()).device)
             batches = self._batches[device.partition(":")[0]]
-            while held := list(islice(given, batches.size)):
-                yield from batches.map(lambda some: _forward(model, some), held)
+            with closing(ahead(iter(chunks), batches.size)) as given:
+                while held := list(islice(given, batches.size)):
+                    yield from batches.map(lambda some: _forward(model, some), held)
 
     def close(self) -> None:
         """Let go of the model."""
