@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -233,6 +235,65 @@ def test_values_that_are_no_numbers_fail(models: Path) -> None:
         loaded.model.model[-1].cv2[0][-1].bias.fill_(float("nan"))
     with pytest.raises(EngineFailed, match="no numbers"):
         find(detector, [mosaic(64, 64)])
+
+
+def test_weights_that_do_not_go_together_are_refused(models: Path, tmp_path: Path) -> None:
+    import torch
+
+    with quiet_import(models):
+        from ultralytics.nn.tasks import WorldModel
+    write_clip(tmp_path)
+    (tmp_path / "yolo-world-s").mkdir()
+    with torch.random.fork_rng(devices=[]):
+        model = WorldModel("yolov8n-worldv2.yaml", verbose=False)
+    torch.save({"model": model.half()}, tmp_path / "yolo-world-s" / "yolov8s-worldv2.pt")
+    with pytest.raises(EngineUnavailable, match="words of 512 numbers, clip-ViT-B-32 writes 16"):
+        YoloWorldDetector("s", WeightStore(tmp_path), ModelPool()).open()
+
+
+def test_threads_that_use_one_detector_get_their_own_results(models: Path) -> None:
+    detector = YoloWorldDetector("s", WeightStore(models), ModelPool())
+    images = [mosaic(320, 180, seed=1), mosaic(180, 320, seed=2), mosaic(64, 64, seed=3)]
+    alone = [find(detector, [image]) for image in images]
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(3):
+            assert list(threads.map(lambda image: find(detector, [image]), images)) == alone
+
+
+WITHOUT = """
+import pathlib
+from reelscope.engines.pool import ModelPool
+from reelscope.engines.weights import WeightStore
+from reelscope.engines.yolo_world import YoloWorldDetector
+from reelscope.errors import EngineUnavailable
+detector = YoloWorldDetector("s", WeightStore(pathlib.Path("models")), ModelPool())
+print(detector.engine)
+try:
+    detector.open()
+except EngineUnavailable as missing:
+    print(missing)
+"""
+
+
+def test_without_the_package_both_remedies_are_named(tmp_path: Path) -> None:
+    """In a Python that has everything but this package."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith("ultralytics"):
+            (packages / path.name).symlink_to(path)
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", WITHOUT],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (source, packages)))},
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    engine, said = done.stdout.splitlines()
+    assert engine == "ultralytics yolo-world-s absent clip-ViT-B-32 absent"
+    assert said == (
+        "the package ultralytics is not installed "
+        '(pip install "reelscope[yolo]" or models.detector.engine: owlv2)'
+    )
 
 
 IMPORT = """

@@ -116,12 +116,19 @@ class YoloWorldDetector:
         """Load the models.
 
         Raises:
-            EngineUnavailable: a package or weights are missing, or a file is no such model.
+            EngineUnavailable: a package or weights are missing, a file is no such model, or
+                the two sets of weights do not go together.
         """
         self._check_package()
         self._texts.open()
-        with self._model():
-            pass
+        numbers = self._texts.encode_texts(["a"]).shape[1]
+        with self._model() as loaded:
+            if numbers != loaded.text_numbers:
+                raise EngineUnavailable(
+                    f"the weights {self.name} read words of {loaded.text_numbers} numbers, "
+                    f"{self._texts.name} writes {numbers}",
+                    remedy=f"python main.py models pull {' '.join(self.weights)} --force",
+                )
 
     def close(self) -> None:
         """Let go of the models."""
@@ -140,18 +147,11 @@ class YoloWorldDetector:
 
         Raises:
             EngineFailed: the model gives no numbers (NaN).
-            EngineUnavailable: words and model do not go together.
         """
         if not pictures or not prompts:
             return [[] for _ in pictures]
         vectors = self._encode(tuple(prompts))
         with self._model() as loaded:
-            if vectors.shape[1] != loaded.text_numbers:
-                raise EngineUnavailable(
-                    f"the weights {self.name} read words of {loaded.text_numbers} numbers, "
-                    f"{self._texts.name} gives {vectors.shape[1]}",
-                    remedy=f"python main.py models pull {self.name} --force",
-                )
             makers = [
                 partial(_prepare, picture, settings.image_size, loaded.stride)
                 for picture in pictures
@@ -199,12 +199,17 @@ def load(path: Path, device: str, *, config_folder: Path) -> Loaded:
     Raises:
         TypeError: it is no YOLO-World checkpoint.
     """
+    import torch
+
     with quiet_import(config_folder):
         from ultralytics.nn.tasks import WorldModel, torch_safe_load
     checkpoint, _ = torch_safe_load(path, safe_only=True)  # type: ignore[no-untyped-call]
     model = checkpoint.get("ema") or checkpoint.get("model")
     if not isinstance(model, WorldModel):
         raise TypeError(f"it holds a {type(model).__name__}, not a YOLO-World model")
+    for layer in model.modules():  # of files from before torch 1.11 (nn/tasks.py, load_checkpoint)
+        if isinstance(layer, torch.nn.Upsample) and not hasattr(layer, "recompute_scale_factor"):
+            layer.recompute_scale_factor = None
     fused: Any = model.float().fuse(verbose=False)  # type: ignore[no-untyped-call]
     head = fused.model[-1]
     return Loaded(
