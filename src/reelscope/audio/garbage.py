@@ -47,6 +47,9 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 """Whisper's language codes (whisper/tokenizer.py, LANGUAGES), each with the scripts in
 which it is written beside Latin."""
 
+CLOSING = ",.;:!?…)]}»”、。！？"
+"""Signs that stand right after a word."""
+
 
 def without_garbage(text: str, language: str | None) -> str:
     """The text without the characters that belong to no word of its language.
@@ -65,8 +68,10 @@ def without_garbage(text: str, language: str | None) -> str:
 
 def _joint(found: Match[str]) -> str:
     """What is put in the place of garbage and of the blanks around it."""
-    at_edge = found.start() == 0 or found.end() == len(found.string)
-    return " " if not at_edge and any(sign.isspace() for sign in found.group()) else ""
+    before, after = found.string[: found.start()], found.string[found.end() :]
+    if not before or not after or after[0] in CLOSING:
+        return ""
+    return " " if any(sign.isspace() for sign in found.group()) else ""
 
 
 @cache

@@ -68,8 +68,8 @@ def _pieces(speech_s: Sequence[tuple[float, float]]) -> Iterator[Span]:
 def _parted(window: list[Span]) -> list[list[Span]]:
     """Cut in two at the longest pause of the later half."""
     middle_s = window[0].start_s + MAX_SPEECH_S / 2
-    places = [i for i in range(1, len(window)) if window[i].start_s >= middle_s]
-    at = max(places, key=lambda i: (window[i].start_s - window[i - 1].end_s, i))
+    late = [i for i in range(1, len(window)) if window[i].start_s >= middle_s]
+    at = max(late or [len(window) - 1], key=lambda i: (window[i].start_s - window[i - 1].end_s, i))
     return [window[:at], window[at:]]
 
 
