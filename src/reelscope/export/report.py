@@ -15,6 +15,7 @@ from reelscope.export.columns import stages_in_order, texts_of, value_of
 from reelscope.export.video import why_missing
 from reelscope.records import (
     Choice,
+    Detections,
     Events,
     OnScreenText,
     Platform,
@@ -121,6 +122,9 @@ def _facts(record: VideoRecord) -> Iterator[str]:
         )
     if (text := value_of(record, OnScreenText)) and (texts := texts_of(text)):
         yield f"On screen: {escape(' / '.join(texts))}"
+    if (seen := value_of(record, Detections)) and seen.objects:
+        names = ", ".join(f"{thing.label} {thing.seconds:.1f} s" for thing in seen.objects)
+        yield f"Seen: {escape(names)}"
 
 
 def _troubles(record: VideoRecord) -> Iterator[str]:
