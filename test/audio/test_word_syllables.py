@@ -43,6 +43,36 @@ WORDS: dict[str, dict[str, int]] = {
     "ja": {"こんにちは": 4, "きょう": 2, "がっこう": 3, "コーヒー": 2, "ありがとう": 5},
 }  # fmt: skip
 
+MORE_WORDS: dict[str, dict[str, int]] = {
+    "de": {"Fenster": 2, "Wochenende": 4, "Geschenk": 2, "Museum": 3, "Familie": 4, "Ruhe": 2,
+           "aber": 2, "Theater": 3, "Lehrerin": 3, "genau": 2},
+    "fr": {"oiseau": 2, "lumière": 2, "petite": 2, "maintenant": 3, "aujourd'hui": 3, "pays": 2,
+           "idée": 2, "nuit": 1, "chocolat": 3, "histoire": 2},
+    "es": {"teatro": 3, "ciudad": 2, "corazón": 3, "oído": 3, "poema": 3, "guitarra": 3,
+           "feliz": 2, "viaje": 2, "cuando": 2, "leer": 2},
+    "it": {"grazie": 2, "teatro": 3, "poesia": 4, "paura": 3, "sole": 2, "giorno": 2, "perché": 2,
+           "bambina": 3},
+    "pt": {"bonito": 3, "saudade": 3, "viagem": 3, "pão": 1, "menina": 3, "criança": 3,
+           "muito": 2},
+    "nl": {"vandaag": 2, "water": 2, "museum": 3, "idee": 2, "moeder": 2, "politie": 3,
+           "bijzonder": 3},
+    "pl": {"dziecko": 2, "miasto": 2, "poeta": 3, "kobieta": 3, "nauka": 3, "wieczór": 2},
+    "sv": {"vänlig": 2, "teater": 3, "äpple": 2, "idé": 2, "människa": 3},
+    "cs": {"město": 2, "auto": 2, "neděle": 3, "učitel": 3, "smrt": 1},
+    "el": {"άνθρωπος": 3, "παιδί": 2, "αυτό": 2, "ουρανός": 3, "εκκλησία": 4},
+}  # fmt: skip
+
+
+def test_of_156_words_spelt_150_are_right() -> None:
+    """The figure of docs/speech-rate.md."""
+    words = [
+        (word, language, count)
+        for language, more in MORE_WORDS.items()
+        for word, count in (WORDS[language] | more).items()
+    ]
+    right = sum(word_syllables(word, language) == count for word, language, count in words)
+    assert (len(words), right) == (156, 150)
+
 
 @pytest.mark.parametrize("language", WORDS)
 def test_known_words(language: str) -> None:

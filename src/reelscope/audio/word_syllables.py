@@ -10,8 +10,7 @@ Four ways, the first that knows the word wins:
 - Others for which pyphen has LibreOffice's hyphenation patterns: runs of vowels between
   the points where the word may be hyphenated. Points alone are too few, because no word is
   broken after its first letter ("ami-go"); runs alone miss vowels that meet ("ne-on"). An
-  approximation: at least 85 % of a list of common words are right in every language of
-  `test/audio/test_word_syllables.py`.
+  approximation: of 156 common words of ten languages 150 are right (points + 1: 113).
 
 What none of them knows is None.
 """
@@ -41,7 +40,9 @@ _ARPABET_VOWELS = frozenset(
     {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
 )
 _EVERY_VOWEL = frozenset({"ru", "uk", "be", "bg", "mk", "sr", "tr", "az", "hu"})
-_HIATUS = frozenset({"es", "pt"})
+_HIATUS = frozenset({"es", "pt", "it"})
+"""Two strong vowels, or a weak one with its accent, are two syllables: te-a-tro, pa-ís."""
+_APART = re.compile(r"(?<=[aeoáéó])(?=[aeoáéóíú])|(?<=[íú])(?=[aeoáéó])")
 _TO_THE_EDGE = frozenset({"it", "pt"})
 """Languages whose patterns also part a first or last letter."""
 _MUTE_E = {"fr": re.compile(r"(?<=[^aeiouy])es?$"), "en": re.compile(r"(?<=[^aeiouyl])e$")}
@@ -159,7 +160,7 @@ def _by_vowels(letters: str, language: str) -> int | None:
         letters = shorter if _VOWEL.search(_bare(shorter)) else letters
     points = hyphenator.inserted(letters)
     if language in _HIATUS:
-        points = re.sub(r"(?<=[aeoáéó])(?=[íú])|(?<=[íú])(?=[aeoáéó])", "-", points)
+        points = _APART.sub("-", points)
     return max(1, len(_RUN.findall(_bare(points))))
 
 
