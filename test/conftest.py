@@ -25,6 +25,16 @@ def corpus() -> Path:
     return CORPUS
 
 
+@pytest.fixture(scope="session")
+def whisper_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights with the tiny Whisper in both engines' formats."""
+    from reelscope.testing.weights import write_weights
+
+    root = tmp_path_factory.mktemp("whisper")
+    write_weights(root, ["faster-whisper-tiny", "openai-whisper-tiny"])
+    return root
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect
