@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from reelscope.engines.audio_spectrogram import NAME, SpectrogramTagger, quietly
 from reelscope.engines.pool import ModelPool
@@ -149,3 +150,18 @@ def test_numbers_that_are_none_never_leave(tmp_path: Path) -> None:
     changed(path, state)
     with pytest.raises(EngineFailed, match="numbers that are none"):
         list(SpectrogramTagger(WeightStore(tmp_path), ModelPool(1)).probabilities([sound(400)]))
+
+
+def test_the_names_of_the_published_file_are_read(models: Path) -> None:
+    """It was saved by a transformers 4, whose names this version still writes and reads."""
+    with safe_open(models / NAME / "model.safetensors", framework="np") as file:
+        names = set(file.keys())
+    layer = "audio_spectrogram_transformer.encoder.layer.0"
+    assert names >= {
+        "audio_spectrogram_transformer.embeddings.distillation_token",
+        f"{layer}.attention.attention.query.weight",
+        f"{layer}.attention.output.dense.bias",
+        f"{layer}.intermediate.dense.weight",
+        "classifier.layernorm.weight",
+        "classifier.dense.weight",
+    }

@@ -62,11 +62,13 @@ def test_without_values_there_are_no_files_and_old_ones_go(
 ) -> None:
     export_video(make(), tmp_path)
     (tmp_path / "record.json").write_text("{}")
-    (tmp_path / "embeddings.npz").write_bytes(b"vectors")
+    own = {"embeddings.npz": "embed", "vocals.flac": "separate", "accompaniment.flac": "separate"}
+    for name in own:
+        (tmp_path / name).write_bytes(b"of the stage itself")
     export_video(make(), tmp_path)
-    assert (tmp_path / "embeddings.npz").exists()
+    assert all((tmp_path / name).exists() for name in own)
     lost = {"events": skipped, "transcribe": skipped, "speech_rate": failed, "choose": failed}
-    lost["embed"] = skipped
+    lost |= dict.fromkeys(own.values(), skipped)
     export_video(make(voice=skipped, **lost), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
     export_video(make(without=tuple(make().stages)), tmp_path / "not made")

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 RATE_HZ = 44100
 """Of the model, and of the stems."""
-VOCALS_FILE, ACCOMPANIMENT_FILE = "vocals.flac", "accompaniment.flac"
+STEMS = VOCALS_FILE, ACCOMPANIMENT_FILE = "vocals.flac", "accompaniment.flac"
 MIN_OVERLAP_S = 0.5
 """Less voice over music than this in a stretch is the blur of the timeline's borders: it
 has no shorter events either (settings.events.min_event_s)."""
@@ -165,7 +165,7 @@ class SeparateStage:
     def _decide(self, clip: Clip) -> Outcome | _Plan:
         decision = self._plan(clip)
         if not isinstance(decision, _Plan):
-            for name in (VOCALS_FILE, ACCOMPANIMENT_FILE):  # of an earlier run
+            for name in STEMS:  # of an earlier run
                 (clip.folder / name).unlink(missing_ok=True)
         return decision
 

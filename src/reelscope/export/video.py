@@ -8,8 +8,9 @@
         subtitles.srt, subtitles.vtt     the same for players
 
 A file is there if a stage behind it has a value; one from an earlier run whose stage has
-none any more is removed, because it would contradict the record. So is embeddings.npz, which
-stage `embed` writes itself.
+none any more is removed, because it would contradict the record. So are the files that
+stages write themselves: embeddings.npz (`embed`), vocals.flac and accompaniment.flac
+(`separate`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from reelscope.atomic import write_atomic
+from reelscope.audio.separate import STEMS
 from reelscope.errors import OutputError
 from reelscope.export.columns import value_of
 from reelscope.export.transcript import text_files
@@ -30,6 +32,7 @@ from reelscope.records import (
     Events,
     Frozen,
     Seconds,
+    Separation,
     Sounds,
     SpeechRate,
     VideoRecord,
@@ -93,6 +96,9 @@ def export_video(record: VideoRecord, folder: Path) -> None:
             _remove(folder / name)
     if value_of(record, Embedding) is None:
         _remove(folder / EMBEDDINGS)
+    if value_of(record, Separation) is None:
+        for name in STEMS:
+            _remove(folder / name)
 
 
 def why_missing(record: VideoRecord, stage: str) -> str | None:
