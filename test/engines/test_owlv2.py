@@ -152,6 +152,12 @@ def test_the_threshold_is_the_makers_unless_one_is_set(detector: Owlv2Detector) 
     assert len(usual) < len(every)
 
 
+def test_the_tokenizer_reads_the_files_of_the_folder(detector: Owlv2Detector) -> None:
+    with detector._model() as loaded:
+        tokens = loaded.tokenizer.convert_ids_to_tokens(loaded.tokenizer("Car a DOG")["input_ids"])
+    assert tokens == ["<|startoftext|>", "car</w>", "a</w>", "dog</w>", "<|endoftext|>"]
+
+
 def test_words_that_are_too_long_are_cut_and_logged(
     detector: Owlv2Detector, caplog: pytest.LogCaptureFixture
 ) -> None:
