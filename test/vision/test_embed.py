@@ -197,6 +197,21 @@ def test_the_packaged_words_give_a_few_products_and_a_path(
     assert sum(match.confidence for match in value.level_1) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_vocabulary_without_products_and_categories_names_none(
+    embedder: OpenClipEmbedder, ready: Callable[..., Any]
+) -> None:
+    bare = Vocabulary.model_validate(
+        {
+            "objects": {"others": ["dog"]},
+            "relevance": {"products": ["a product"], "others": ["a landscape"]},
+        }
+    )
+    stage = EmbedStage(bare, embedder)
+    (value,) = values(stage.run([ready("a", media.Scene(1.0, colour=RED))]))
+    assert (value.products, value.categories, value.level_1) == ((), (), ())
+    assert value.product_relevance is not None
+
+
 def test_no_frame_gives_an_empty_value_and_no_file(
     embedder: OpenClipEmbedder, ready: Callable[..., Any]
 ) -> None:
