@@ -67,7 +67,9 @@ def test_it_says_what_the_vendor_says(root: Path, captioner: BlipCaptioner, beam
 
 
 def test_together_as_alone_and_again_the_same(captioner: BlipCaptioner) -> None:
-    images = [plain(colour, size) for colour in COLOURS for size in ((64, 36), (3, 50), (1, 1))]
+    images = [
+        plain(colour, size) for colour in COLOURS[1:3] for size in ((64, 36), (3, 50), (1, 1))
+    ]
     together = say(captioner, images, beams=3, max_tokens=8)
     alone = [say(captioner, [image], beams=3, max_tokens=8)[0] for image in images]
     assert together == alone
