@@ -59,6 +59,8 @@ about as many passes, and one has no seam."""
 SPEECH_PAD_S = 0.2
 FADE_S = 0.01
 BLOCK_S = 10.0
+MOST_CLIPS = 64
+"""In one call: each has two files open, and many systems allow 256."""
 MUSICAL = ("music", "speech_over_music")
 
 Span = tuple[float, float]
@@ -112,7 +114,7 @@ class SeparateStage:
 
     def __init__(self, settings: Separate, separator: Separator, *, batch_size: int = 8) -> None:
         self.settings = settings
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, MOST_CLIPS)
         self._separator = separator
 
     @property
