@@ -105,14 +105,10 @@ class DetectStage:
         self, settings: Detect, objects: Objects, detector: Detector, *, batch_size: int = 8
     ) -> None:
         self.batch_size = batch_size
+        self.settings: Section = Wanted(**settings.model_dump(), objects=objects)
         self._settings = settings
         self._objects = objects
         self._detector = detector
-
-    @property
-    def settings(self) -> Section:
-        """Thresholds and words."""
-        return Wanted(**self._settings.model_dump(), objects=self._objects)
 
     @property
     def engine(self) -> str:
