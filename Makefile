@@ -34,6 +34,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/shots.py --save
 	$(BIN)/python bench/audio.py
 	$(BIN)/python bench/speech_rate.py
+	$(BIN)/python bench/transcriber.py
 
 # --no-deps: the lists are complete, and rapidocr's wish for opencv-python (which needs
 # the system's libGL) is answered by opencv-python-headless; see docs/adr/003.

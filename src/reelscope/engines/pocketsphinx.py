@@ -1,15 +1,13 @@
 """pocketsphinx (BSD-2-Clause): writes down English with the model that its wheel carries.
 
 The last resort, for machines that have no weights and reach no hub. Its model dates from
-2015 (five thousand tied states and a trigram model of 2010s news and web text). Of clear
-reading about two words in three are right; of another language, of singing and of noise it
-makes English words all the same, and nothing in its scores tells which. So it is labelled
-low accuracy everywhere, and hears only what stage `voice` calls speech.
+2015. Of clear reading about six words in ten are right; of another language, of singing and
+of noise it makes English words all the same, and nothing in its scores tells which. So it is
+labelled low accuracy everywhere, and hears only what stage `voice` calls speech.
 
-Settings are the package's own. On the readings of ../shared/corpus (five texts, 203 words)
-they give a mean word error rate of 0.38; beams of 1e-60 give 0.37 in eight times the time,
-and other weights of the language model (x 0.7 ... x 1.3) 0.42 ... 0.52. Cepstral mean and
-noise removal are set by the model's own feat.params, which overrides what a caller says.
+Settings are the package's own but for `topn`: what was tried is in
+docs/adr/019-pocketsphinx.md. Cepstral mean and noise removal are set by the model's own
+feat.params, which overrides what a caller says.
 """
 
 from __future__ import annotations
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
 
 RATE_HZ = 16000
 FRAMES_PER_S = 100
+TOP_GAUSSIANS = 8
+"""Of a codebook's 128 that count for a frame; the default of 4 makes 3-10 % more mistakes."""
 MODEL_FILES = ("en-us/mdef", "en-us.lm.bin", "cmudict-en-us.dict")
 MIN_SAMPLES = RATE_HZ // 10
 """Less than 0.1 s holds no word; the decoder itself breaks on an empty sound."""
@@ -205,6 +205,7 @@ def _load() -> Decoder:
             lm=str(_model_file("en-us.lm.bin")),
             dict=str(_model_file("cmudict-en-us.dict")),
             samprate=RATE_HZ,
+            topn=TOP_GAUSSIANS,
             loglevel="FATAL",
             logfn=os.devnull,
         )
