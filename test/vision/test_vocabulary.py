@@ -90,6 +90,7 @@ def test_a_label_counts_where_it_stands_first(tmp_path: Path) -> None:
         ({"products": ["\u202egnirts"]}, "cannot be printed"),
         ({"products": ["x" * (MAX_BYTES + 1)]}, f"{MAX_BYTES + 1} bytes long"),
         ({"products": ["\U0001f600" * 19]}, "76 bytes long"),
+        ({"products": ["\u0130" * 26]}, "78 bytes long"),  # as read, in small letters
         ({"products": "cup"}, "objects.products = 'cup'"),
         ({"products": [{"prompt": "no label"}]}, "objects.products.0.label"),
         ({"products": [str(i) + "x" for i in range(1001)]}, "at most 1000"),

@@ -39,7 +39,7 @@ def _words(text: str) -> str:
         raise ValueError("no words")
     if not text.isprintable():
         raise ValueError("characters that cannot be printed")
-    if (size := len(text.encode())) > MAX_BYTES:
+    if (size := max(len(text.encode()), len(text.lower().encode()))) > MAX_BYTES:
         raise ValueError(f"{size} bytes long; at most {MAX_BYTES} fit the 77 tokens that are read")
     return text
 
