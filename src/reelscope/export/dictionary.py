@@ -63,6 +63,7 @@ def render(summary: type[BaseModel]) -> str:
         _key_table(VideoRecord),
         *_stage_parts(),
         "## Files in a video's folder\n",
+        _TEXT_FILES,
         *_file_parts(),
         _CREATOR,
         _BATCH,
@@ -233,6 +234,11 @@ _RECORD = """\
 
 In `data/analysis_results/<creator>/<video_id>/`. Checkpoint and result in one: `stages` holds,
 for every stage, how it ended and what it found.
+"""
+
+_TEXT_FILES = """\
+`speech_transcription.txt`, `subtitles.srt` and `subtitles.vtt` are texts made from stage
+`transcribe`: [transcript.md](transcript.md). The others hold JSON.
 """
 
 _CREATOR = """\
