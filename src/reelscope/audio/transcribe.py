@@ -300,7 +300,7 @@ class _Video:
         if not any(take.heard for take in self.takes):
             tried = tuple(take.tried for take in self.takes)
             return EMPTY.model_copy(update={"tried": tried, "accuracy": accuracy})
-        take = max(self.takes, key=lambda t: (bool(t.heard), t.tried.avg_logprob or -math.inf))
+        take = max(self.takes, key=_sureness)
         language = self.language if settings.garbage_filter else None
         segments = _segments(take.heard, self.speech_s, language)
         return Transcript(
@@ -313,6 +313,12 @@ class _Video:
             tried=tuple(take.tried for take in self.takes),
             accuracy=accuracy,
         )
+
+
+def _sureness(take: _Take) -> tuple[bool, float]:
+    """More is better; of two alike the first is taken, the mix."""
+    told = mean_logprob(take.heard)
+    return bool(take.heard), -math.inf if told is None else told
 
 
 def _portions(videos: Sequence[_Video]) -> Iterator[list[_Window]]:
