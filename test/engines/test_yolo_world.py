@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -138,6 +139,30 @@ def test_a_result_does_not_depend_on_the_neighbours(detector: YoloWorldDetector)
         assert [f.term for f in alone] == [f.term for f in found]
         for one, other in zip(alone, found, strict=True):
             assert one.box == pytest.approx(other.box, abs=0.05)
+
+
+def test_pictures_share_passes_and_a_pass_that_does_not_fit_is_halved(models: Path) -> None:
+    detector = YoloWorldDetector("s", WeightStore(models), ModelPool())
+    images = [mosaic(*shape) for shape in [(320, 180)] * 4 + [(180, 320)] * 2]
+    sizes: list[int] = []
+    most = 4
+
+    def note(_: object, inputs: tuple[Any, ...]) -> None:
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > most:
+            raise MemoryError
+
+    with detector._model() as loaded:
+        loaded.model.register_forward_pre_hook(note)
+    found = find(detector, images)
+    assert sizes == [4, 2]
+    assert [len(f) for f in found[:4]] == [len(found[0])] * 4
+    sizes.clear()
+    most = 1
+    assert [[x.term for x in f] for f in find(detector, images)] == [
+        [x.term for x in f] for f in found
+    ]
+    assert sizes == [4, 2, *[1] * 6]
 
 
 def test_the_words_matter(detector: YoloWorldDetector) -> None:
