@@ -49,6 +49,8 @@ _MUTE_E = {"fr": re.compile(r"(?<=[^aeiouy])es?$"), "en": re.compile(r"(?<=[^aei
 _VOWELS = "aeiouyæœøıə" + "аеиоуыэюяєіѐѝө" + "αεηιουω"
 _RUN, _VOWEL = re.compile(f"[{_VOWELS}]+"), re.compile(f"[{_VOWELS}]")
 _Y_OF_HUNGARIAN = re.compile("(?<=[gnlt])y")
+_NAMED_OTHERWISE = {"no": "nb"}
+"""Whisper's code of a language -> pyphen's."""
 _PUNCTUATION = '.,;:!?…"()[]{}“”„«»–—-*#&/ '
 _NOT_OF_THEIR_OWN = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮー")
 
@@ -181,7 +183,7 @@ def _hyphenator(language: str) -> _Hyphenator | None:
         import pyphen
     except ImportError:
         return None
-    known: str | None = pyphen.language_fallback(language)
+    known: str | None = pyphen.language_fallback(_NAMED_OTHERWISE.get(language, language))
     if known is None:
         return None
     make: Callable[..., _Hyphenator] = pyphen.Pyphen
