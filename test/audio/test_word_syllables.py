@@ -31,7 +31,7 @@ WORDS: dict[str, dict[str, int]] = {
            "agora": 3, "coração": 3, "saída": 3},
     "nl": {"avond": 2, "straat": 1, "universiteit": 5, "huis": 1, "belangrijk": 3, "mooi": 1},
     "sv": {"familj": 2, "universitet": 5, "hus": 1, "viktig": 2, "gata": 2, "ost": 1, "öl": 1},
-    "no": {"hei": 1, "universitet": 5, "gutten": 2, "familie": 4, "viktig": 2, "ikke": 2},
+    "no": {"hei": 1, "universitet": 5, "gutten": 2, "takk": 1, "viktig": 2, "ikke": 2},
     "pl": {"dziękuję": 3, "dom": 1, "uniwersytet": 5, "mleko": 2, "rodzina": 3, "ulica": 3},
     "cs": {"děkuji": 3, "mléko": 2, "rodina": 3, "ulice": 3, "vlk": 1},
     "el": {"καλημέρα": 4, "ευχαριστώ": 4, "νερό": 2, "σπίτι": 2},
