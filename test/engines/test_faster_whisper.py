@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from reelscope.audio.transcribe import Heard, Sound
-from reelscope.engines.faster_whisper import FasterWhisper
+from reelscope.engines.faster_whisper import FasterWhisper, spectrograms
 from reelscope.engines.pool import ModelPool
 from reelscope.engines.weights import WeightStore, installed
+from reelscope.engines.whisper import padded
 from reelscope.errors import EngineUnavailable
 from reelscope.testing.sounds import noise
 from reelscope.testing.speech import speech_like
@@ -121,3 +122,17 @@ def test_weights_that_are_missing_or_cut_short(whisper_weights: Path, tmp_path: 
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(EngineUnavailable, match="models pull faster-whisper-tiny --force"):
             engine.open()
+
+
+def test_spectrograms_made_on_a_device_are_the_packages() -> None:
+    from faster_whisper.feature_extractor import FeatureExtractor
+
+    for mels in (80, 128):
+        extractor = FeatureExtractor(feature_size=mels)
+        sounds = [speech(s, seed=i).samples for i, s in enumerate((0.3, 9.0, 30.0))]
+        sounds.append(np.zeros(16000, np.float32))
+        found = spectrograms(sounds, extractor.mel_filters, device="cpu")
+        theirs = np.stack([extractor(padded(sound), padding=0) for sound in sounds])
+        assert found.shape == (4, mels, 3000)
+        assert found.dtype == np.float32
+        assert np.abs(found - theirs).max() < 1e-3

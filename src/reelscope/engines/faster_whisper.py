@@ -18,6 +18,7 @@ from reelscope.engines import device as devices
 from reelscope.engines.pool import ModelPool
 from reelscope.engines.weights import WeightStore, require
 from reelscope.engines.whisper import (
+    HOP,
     TEMPERATURES,
     Decoded,
     Samples,
@@ -35,6 +36,8 @@ BEAMS, SAMPLES = 5, 5
 PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 """Signs that belong to the word after and before (the package's defaults)."""
 PREFERRED = {"cpu": ("int8", "float32"), "cuda": ("float16", "float32")}
+FFT = 400
+"""Samples in a window of the spectrogram (whisper/audio.py, N_FFT)."""
 MOST_THREADS = 8
 SEED = 0
 
@@ -99,7 +102,8 @@ class FasterWhisper(Whisper[Encoded]):
                     compute_type=compute_type,
                     cpu_threads=min(os.cpu_count() or 1, MOST_THREADS),
                     local_files_only=True,
-                )
+                ),
+                device,
             )
 
     def _compute_type(self, kind: str, index: int) -> str:
@@ -125,10 +129,11 @@ class FasterWhisper(Whisper[Encoded]):
 class FasterModel:
     """A loaded model of faster-whisper; the attributes are those of `WhisperModel[E]`."""
 
-    def __init__(self, model: WhisperModel) -> None:
+    def __init__(self, model: WhisperModel, device: str) -> None:
         from faster_whisper.tokenizer import Tokenizer
 
         self._model = model
+        self._device = device
         self._tokenizer = Tokenizer
         self.multilingual = bool(model.model.is_multilingual)
         english = self._speaking("en")
@@ -139,8 +144,11 @@ class FasterModel:
     def encode(self, sounds: Sequence[Samples]) -> Encoded:
         """Spectrograms of 30 s through the encoder."""
         extractor = self._model.feature_extractor
-        features = np.stack([extractor(padded(sound), padding=0) for sound in sounds])
-        features = np.ascontiguousarray(features, np.float32)
+        if self._device == devices.CPU:
+            found = np.stack([extractor(padded(sound), padding=0) for sound in sounds])
+        else:
+            found = spectrograms(sounds, extractor.mel_filters, device=self._device)
+        features = np.ascontiguousarray(found, np.float32)
         return Encoded(features, self._model.encode(features))
 
     def pick(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
@@ -201,6 +209,31 @@ class FasterModel:
         return self._tokenizer(
             model.hf_tokenizer, self.multilingual, task="transcribe", language=language
         )
+
+
+def spectrograms(
+    sounds: Sequence[Samples], filters: NDArray[np.float32], *, device: str
+) -> NDArray[np.float32]:
+    """Log-mel spectrograms of 30 s, float32 (n, mels, 3000), made on a device.
+
+    The package makes them one by one with numpy, while a GPU would wait. The formula is that
+    of whisper/audio.py, log_mel_spectrogram.
+
+    Args:
+        sounds: float32 (n,) at 16 kHz each.
+        filters: the package's, float32 (mels, 201).
+        device: torch's name of it.
+    """
+    import torch
+
+    samples = torch.from_numpy(np.stack([padded(sound) for sound in sounds])).to(device)
+    window = torch.hann_window(FFT, device=device)
+    waves = torch.stft(samples, FFT, HOP, window=window, return_complex=True)
+    mels = torch.from_numpy(filters).to(device) @ (waves[..., :-1].abs() ** 2)
+    levels = mels.clamp(min=1e-10).log10()
+    levels = torch.maximum(levels, levels.amax(dim=(1, 2), keepdim=True) - 8.0)
+    found: NDArray[np.float32] = ((levels + 4.0) / 4.0).cpu().numpy()
+    return found
 
 
 def _decoded(result: Any) -> Decoded:

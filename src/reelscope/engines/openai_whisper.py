@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ SAMPLES = 5
 PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 """Signs that belong to the word after and before (whisper/transcribe.py)."""
 SEED = 0
+_ALIGNING = threading.Lock()
+"""`find_alignment` switches a variable of the package's class (whisper/model.py,
+disable_sdpa), which workers of several devices would switch back too early."""
 
 
 class OpenAiWhisper(Whisper["torch.Tensor"]):
@@ -110,7 +114,8 @@ class OpenAiModel:
         model, tokenizer = _Decoder(self._model), self._speaking(language)
         found = []
         for features, text, count in zip(encoded, tokens, frames, strict=True):
-            words = find_alignment(model, tokenizer, text, features, count)
+            with _ALIGNING:
+                words = find_alignment(model, tokenizer, text, features, count)
             merge_punctuations(words, PREPENDED, APPENDED)
             found.append([_timing(word) for word in words])
         return found
