@@ -53,7 +53,7 @@ SEGMENT_LENGTH = int(SEGMENT * 44100)
 
 
 @pytest.mark.parametrize(
-    "samples", [1, 100, SEGMENT_LENGTH - 1, SEGMENT_LENGTH, SEGMENT_LENGTH + 1, 21001]
+    "samples", [1, SEGMENT_LENGTH - 1, SEGMENT_LENGTH, SEGMENT_LENGTH + 1, 80001]
 )
 def test_the_result_is_that_of_the_vendors_own_apply_model(
     separator: DemucsSeparator, models: Path, samples: int
@@ -67,8 +67,7 @@ def test_the_result_is_that_of_the_vendors_own_apply_model(
     theirs = apply_model(bag, torch.from_numpy(mix.T)[None], shifts=0, split=True, overlap=0.25)
     vocals = theirs[0, bag.sources.index("vocals")].T.numpy()
     assert samples < 1000 or vocals.std() > 1e-3  # there is something to compare
-    for pieces in (1, 7):
-        np.testing.assert_allclose(separated(separator, mix, pieces), vocals, atol=1e-5)
+    np.testing.assert_allclose(separated(separator, mix, pieces=7), vocals, atol=1e-5)
 
 
 def test_several_chunks_share_a_pass(separator: DemucsSeparator) -> None:
