@@ -41,6 +41,15 @@ def test_what_is_absent_comes_with_its_command(tmp_path: Path) -> None:
     assert caught.value.remedy == f"python main.py models pull {NAME}"
 
 
+def test_several_sets_come_with_one_command(store: WeightStore) -> None:
+    store.require([NAME])
+    with pytest.raises(EngineUnavailable) as caught:
+        store.require([NAME, "blip-base", "htdemucs"])
+    assert caught.value.remedy == "python main.py models pull blip-base htdemucs"
+    with pytest.raises(EngineUnavailable, match="blip-base are not on"):
+        store.require([NAME, "blip-base"])
+
+
 def test_a_file_cut_short_is_incomplete(store: WeightStore) -> None:
     assert (store.state(NAME), store.revision(NAME)) == ("present", "cafecafecafe")
     (store.folder(NAME) / "tiny.pt").write_bytes(b"weig")

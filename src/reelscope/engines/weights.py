@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
@@ -110,6 +110,21 @@ class WeightStore:
             return self.folder(name)
         what = "are not on this machine" if state == "absent" else "are not complete"
         raise EngineUnavailable(f"the weights {name} {what}", remedy=remedy(name))
+
+    def require(self, names: Sequence[str]) -> None:
+        """All of these sets must be whole.
+
+        Raises:
+            EngineUnavailable: with a remedy that brings every one that is not.
+        """
+        lacking = [name for name in names if self.state(name) != "present"]
+        if len(lacking) == 1:
+            self.locate(lacking[0])
+        if lacking:
+            listed = " and ".join(lacking)
+            raise EngineUnavailable(
+                f"the weights {listed} are not on this machine", remedy=remedy(" ".join(lacking))
+            )
 
     def damaged_files(self, name: str) -> list[str]:
         """Files that are missing or are not what was fetched; reads every byte.

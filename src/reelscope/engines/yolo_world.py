@@ -120,6 +120,7 @@ class YoloWorldDetector:
                 the two sets of weights do not go together.
         """
         self._check_package()
+        self._store.require(self.weights)
         self._texts.open()
         numbers = self._texts.encode_texts(["a"]).shape[1]
         with self._model() as loaded:
