@@ -92,3 +92,11 @@ def test_a_segment_without_words_counts_by_its_span() -> None:
     assert voiced_share(bare, SPEECH) == 0.0
     assert voiced_share(bare, [(11.2, 11.4)]) == 1.0
     assert voiced_share(bare, []) == 0.0
+
+
+def test_a_word_is_voiced_where_any_stretch_of_speech_is() -> None:
+    spans = [(1.0, 2.0), (2.1, 2.2), (9.0, 9.5)]
+    for at_s in (0.0, 0.65, 0.75, 1.5, 2.05, 2.45, 2.55, 8.65, 8.75, 9.75, 9.85):
+        one = HeardSegment(start_s=at_s, end_s=at_s, text="hm")
+        near = any(a - 0.3 <= at_s <= b + 0.3 for a, b in spans)
+        assert voiced_share(one, spans) == near, at_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -381,3 +382,32 @@ def test_a_stage_without_weights_says_how_to_get_them(tmp_path: Path) -> None:
     assert stage.engine.startswith("faster-whisper ")
     with pytest.raises(EngineUnavailable, match="models pull faster-whisper-tiny"):
         stage.open()
+
+
+@pytest.mark.slow
+def test_two_hours_take_no_more_memory_than_their_windows(tmp_path: Path) -> None:
+    path = sound_file(tmp_path / "long.wav", np.tile(hum(0.5, 60.0, rate_hz=8000), 120), 8000)
+    spans = [(i * 10.0 + 1, i * 10.0 + 9) for i in range(720)]
+    engine = Hears()
+    tracemalloc.start()
+    (found,) = run(Forgets(engine), clip_of(path, voices(*spans, duration_s=7200.0)))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 400_000_000  # 64 windows of 30 s are 123 MB; all of them are 460
+    assert len(found.segments) == 240
+    assert found.segments[-1].end_s > 7190
+
+
+class Forgets:
+    """An engine that keeps no calls."""
+
+    def __init__(self, engine: Hears) -> None:
+        self._inner = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def transcribe(self, sounds: Sequence[Sound]) -> list[Heard]:
+        heard = self._inner.transcribe(sounds)
+        self._inner.calls.clear()
+        return heard

@@ -8,6 +8,7 @@ none of them; and that nobody speaks, by the segments of stage `voice`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def flags_of(
 
     Args:
         segments: of one transcript in order, with times in the video.
-        speech_s: begin and end of each stretch of speech in the video.
+        speech_s: begin and end of each stretch of speech in the video, in order, apart.
     """
     looping = loops([_words(segment) for segment in segments])
     return [
@@ -63,12 +64,15 @@ def _flags(
 def voiced_share(segment: HeardSegment, speech_s: Sequence[tuple[float, float]]) -> float:
     """Share of a segment's words, 0-1, whose middle lies where somebody speaks."""
     spans = [(w.start_s, w.end_s) for w in segment.words] or [(segment.start_s, segment.end_s)]
-    middles_s = [(start_s + end_s) / 2 for start_s, end_s in spans]
-    voiced = sum(
-        any(start_s - VOICE_PAD_S <= at_s <= end_s + VOICE_PAD_S for start_s, end_s in speech_s)
-        for at_s in middles_s
-    )
-    return voiced / len(middles_s)
+    voiced = sum(_spoken((start_s + end_s) / 2, speech_s) for start_s, end_s in spans)
+    return voiced / len(spans)
+
+
+def _spoken(at_s: float, speech_s: Sequence[tuple[float, float]]) -> bool:
+    """Whether somebody speaks then, or nearly: of all speech that has begun by then the last
+    one ends last."""
+    after = bisect_right(speech_s, at_s + VOICE_PAD_S, key=lambda span: span[0])
+    return after > 0 and at_s <= speech_s[after - 1][1] + VOICE_PAD_S
 
 
 def loops(texts: Sequence[Sequence[str]]) -> set[int]:

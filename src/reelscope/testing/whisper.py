@@ -130,7 +130,8 @@ def _steer(model: Whisper, encoding: tiktoken.Encoding, *, prompt: int, words: i
     places = model.decoder.positional_embedding
     end = encoding.encode_single_token("<|endoftext|>")
     first_time = encoding.encode_single_token("<|0.00|>")
-    torch.nn.init.normal_(tokens, std=0.1)
+    # a word is as like itself in a large state as in a small one: no loops of one word
+    torch.nn.init.normal_(tokens, std=0.1 * (STATE / tokens.shape[1]) ** 0.5)
     torch.nn.init.normal_(places, std=1.0)
     tokens[:, SET] = 0
     tokens[end, END] = tokens[first_time:, TIME] = STRONG
