@@ -383,7 +383,9 @@ class Transcript(Value):
 
     text: str = Field(description="All segments' texts, joined by blanks.")
     raw_text: str = Field(description="The same before the garbage filter.")
-    language: str | None = Field(description="ISO 639-1 code; None: nothing was said.")
+    language: str | None = Field(
+        description="Whisper's code: ISO 639-1, but haw, jw and yue. None: nothing was said."
+    )
     language_probability: Share | None = Field(
         description="How sure that is; None: it was set, or the engine knows one language alone."
     )

@@ -167,13 +167,14 @@ class Transcribe(Section):
     """Stage `transcribe`: what is said."""
 
     language: str | None = Field(
-        None, description="ISO 639-1 code, for example en; null: told from the sound."
+        None, description="Whisper's code, for example en; null: told from the sound."
     )
     garbage_filter: bool = Field(
         True, description="Drop characters that belong to no word of the language's script."
     )
     compare_sounds: bool = Field(
-        True, description="Transcribe the vocals and the mix, where vocals were separated."
+        True,
+        description="Where vocals were separated: hear the mix too, and keep the surer text.",
     )
 
 

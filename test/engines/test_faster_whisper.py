@@ -17,6 +17,7 @@ from reelscope.engines.whisper import padded
 from reelscope.errors import EngineUnavailable
 from reelscope.testing.sounds import noise
 from reelscope.testing.speech import speech_like
+from reelscope.testing.whisper import write_faster_whisper
 
 pytest.importorskip("faster_whisper")
 RATE_HZ = 16000
@@ -101,6 +102,17 @@ def test_it_says_what_it_is(whisper_weights: Path) -> None:
     (heard,) = exact.transcribe([speech(3.0)])
     sane(heard, 3.0)
     exact.close()
+
+
+def test_a_model_of_english_alone(tmp_path: Path) -> None:
+    write_faster_whisper(tmp_path, "faster-whisper-tiny.en")
+    engine = FasterWhisper("tiny.en", WeightStore(tmp_path), ModelPool())
+    engine.open()
+    (heard,) = engine.transcribe([speech(4.0)])
+    assert (heard.language, heard.language_probability) == ("en", None)
+    assert heard.segments
+    sane(heard, 4.0)
+    engine.close()
 
 
 def test_numbers_that_the_device_cannot_count_with(whisper_weights: Path) -> None:

@@ -56,6 +56,8 @@ def at(time_s: float) -> int:
         ),
         # "nothing follows", but a voice was found there
         ([at(0), 1, at(5)], 28.0, Cut([(0.0, 5.0, [1])], 5.0)),
+        # ... unless that is the timestamp's inexactness
+        ([at(0), 1, at(5)], 6.9, Cut([(0.0, 5.0, [1])], None)),
         # a pair at the end: more follows
         ([at(0), 1, at(5), at(5)], 6.0, Cut([(0.0, 5.0, [1])], 5.0)),
         ([at(0), 1, at(5), at(5)], 5.4, Cut([(0.0, 5.0, [1])], None)),
@@ -147,7 +149,10 @@ class Script:
         tokens: list[int] = []
         for second in range(30):
             word = round(float(sound[second * RATE_HZ : (second + 1) * RATE_HZ].max()) * 100)
-            if word and len(tokens) < 3 * self.most_words:
+            if word and len(tokens) == 3 * self.most_words:
+                tokens.append(at(second))
+                break
+            if word:
                 tokens += [at(second), word, at(second + 1)]
         return Decoded(tokens, self.logprob(temperature), self.no_speech)
 

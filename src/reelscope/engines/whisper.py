@@ -55,8 +55,9 @@ TICK_S = 0.02
 """Between two timestamp tokens."""
 MIN_REST_S = 0.5
 """A rest of speech this short is not decoded again where the model cut its text off ..."""
-SILENT_REST_S = 1.0
-"""... nor one this short after which the model says that nothing follows."""
+SILENT_REST_S = 2.0
+"""... nor one this short where the model says that nothing follows: its last timestamp is
+off by a second at times, and what was written down already would be heard twice."""
 MIN_STEP_S = 0.5
 """Every round gets on by at least so much."""
 MIN_FRAMES = 32
