@@ -30,6 +30,7 @@ slow: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/frames.py --save
 	$(BIN)/python bench/runner.py --save
+	$(BIN)/python bench/threads.py
 	$(BIN)/python bench/memory.py --save
 	$(BIN)/python bench/shots.py --save
 	$(BIN)/python bench/audio.py

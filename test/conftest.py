@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import reelscope.engines  # noqa: F401  (sets how threads wait, before a test imports torch)
+
 REPOSITORY = Path(__file__).parent.parent
 CORPUS = REPOSITORY.parent / "shared" / "corpus"
 

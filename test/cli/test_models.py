@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -98,7 +99,26 @@ def test_a_hub_that_does_not_answer_is_told_once_and_in_time(workplace: Any) -> 
     remedies = {group["stage"]: group for group in workplace.summary()["remedies"]}
     for stage, weights in {"separate": "htdemucs", "caption": "blip-base"}.items():
         assert remedies[stage]["remedy"] == f"python main.py models pull {weights}"
-        assert remedies[stage]["count"] == workplace.summary()["videos_ended"]
+        assert remedies[stage]["count"] == workplace.summary()["stages"][stage]["skipped"] - (
+            stage == "separate"  # the video without sound has nothing to separate
+        )
+
+
+def test_a_hub_that_is_silent_holds_a_run_up_for_five_seconds_at_most(workplace: Any) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        mute = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        quick = ["--only", "probe,separate,embed", "--limit-per-creator", "1"]
+        began = time.monotonic()
+        assert workplace.call(*quick).returncode == 0
+        offline_s = time.monotonic() - began
+        online = {"REELSCOPE_MODELS__OFFLINE": "false", "REELSCOPE_MODELS__HUB": mute}
+        began = time.monotonic()
+        done = workplace.call("--batch-id", "again", *quick, **online)
+        assert done.returncode == 0
+        assert done.stderr.count("does not answer") == 1
+        assert time.monotonic() - began < 2 * offline_s + 6
 
 
 def test_a_run_fetches_what_it_lacks(workplace: Any, hub: FakeHub) -> None:
