@@ -1,7 +1,7 @@
 """Models of real size with random weights, in the vendors' own formats.
 
 The shapes, not the values, set the speed. Sets of weights that are already in the folder
-are left as they are. The length of the texts is fixed: 60 tokens for 30 s of speech (the
+are left as they are. The length of the texts is fixed: 40 tokens for 30 s of speech (the
 weights of Whisper are steered so that it stops there), and as many as are allowed for a
 caption.
 """
@@ -21,7 +21,7 @@ from reelscope.testing.open_clip import MEAN, STD
 from reelscope.testing.owlv2 import write_owlv2
 from reelscope.testing.whisper import write_faster_whisper, write_openai_whisper
 
-TOKENS = 60
+TOKENS = 40
 
 
 def write_missing(root: Path, names: list[str]) -> list[str]:
