@@ -16,8 +16,8 @@ import pytest
 
 from reelscope.pipeline.checkpoint import batch_lock
 
-QUICK = ("--skip", "text", "--limit-per-creator", 1)
-"""Reading text is most of the time, and one video of each creator shows as much as all."""
+QUICK = ("--skip", "text,transcribe", "--limit-per-creator", 1)
+"""Reading and listening are most of the time; one video of each creator shows as much as all."""
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -25,7 +25,11 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_main_job_leaves_the_outputs(workplace: Any) -> None:
-    done = workplace.call("--csv", "data/creators.csv")
+    quicker = {
+        "REELSCOPE_TEXT__MAX_FRAMES": "2",
+        "REELSCOPE_MODELS__WHISPER__ENGINE": "faster-whisper",  # no weights: it is skipped
+    }
+    done = workplace.call("--csv", "data/creators.csv", **quicker)
     assert done.returncode == 0, done.stderr
     results = workplace.data / "results" / "creators"
     assert {path.name for path in results.iterdir() if not path.name.startswith(".")} == {
@@ -153,7 +157,7 @@ def test_two_runs_at_once_the_second_stops(workplace: Any) -> None:
 
 
 def test_ctrl_c_saves_says_how_to_go_on_and_exits_130(workplace: Any) -> None:
-    run = workplace.start("--skip", "text", "--concurrency", 1)
+    run = workplace.start("--skip", "text,transcribe", "--concurrency", 1)
     while not list((workplace.data / "analysis_results").glob("*/*/record.json")):
         assert run.poll() is None
         time.sleep(0.01)

@@ -28,7 +28,8 @@ def test_it_is_kept_without_outputs(path: Path) -> None:
 
 @each_notebook
 def test_it_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REELSCOPE_TEXT__MAX_FRAMES", "2")  # reading is what takes long
+    monkeypatch.setenv("REELSCOPE_TEXT__MAX_FRAMES", "2")  # reading is what takes long ...
+    monkeypatch.setenv("REELSCOPE_MODELS__WHISPER__ENGINE", "faster-whisper")  # ... and listening
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": path.parent}}

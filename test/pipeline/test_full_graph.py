@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import reelscope
+from reelscope.pipeline.checkpoint import read_record, record_json
 from reelscope.pipeline.graph import build_graph
 from reelscope.pipeline.provision import wanted_by
 from reelscope.records import STAGE_VALUES, Frozen, VideoRecord
@@ -88,6 +89,7 @@ def test_every_stage_is_ok_on_every_video(
         assert all(stage.device == "cpu" for stage in record.stages.values())
     if choice is CHOICES[0]:
         hold_to_golden(records)
+        hold_bytes(tmp_path)
         hold_embeddings(records[0], tmp_path)
 
 
@@ -116,6 +118,14 @@ def shape_of(value: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {type(value).__name__}"
     else:
         yield f"{path}: {type(value).__name__} {'< 0' if value < 0 else '>= 0'}"
+
+
+def hold_bytes(data: Path) -> None:
+    """What is read back and written again is the same file."""
+    for path in (data / "analysis_results").glob("*/*/record.json"):
+        record = read_record(path)
+        assert record is not None
+        assert record_json(record) == path.read_text(encoding="utf-8")
 
 
 def hold_embeddings(record: VideoRecord, data: Path) -> None:

@@ -339,7 +339,12 @@ def _portions(videos: Sequence[_Video]) -> Iterator[list[_Window]]:
 def _moved(segment: HeardSegment, by_s: float) -> HeardSegment:
     """With times in the video."""
     words = tuple(
-        word.model_copy(update={"start_s": word.start_s + by_s, "end_s": word.end_s + by_s})
+        TranscriptWord(
+            text=word.text,
+            start_s=word.start_s + by_s,
+            end_s=word.end_s + by_s,
+            probability=word.probability,
+        )
         for word in segment.words
     )
     return replace(segment, start_s=segment.start_s + by_s, end_s=segment.end_s + by_s, words=words)

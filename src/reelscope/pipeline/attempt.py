@@ -47,7 +47,9 @@ class Attempts:
                     self._opened = True
                 except Exception as error:  # noqa: BLE001  (the runner's one place)
                     self._closed_door = outcome_of(error, owns_file=self.owns_file)
-                    log.warning("%s cannot be used: %s", self.stage.name, error)
+                    absent = isinstance(error, EngineUnavailable)
+                    level = logging.INFO if absent else logging.WARNING
+                    log.log(level, "%s cannot be used: %s", self.stage.name, error)
             return self._closed_door
 
     def run(self, clips: Sequence[Clip]) -> list[Outcome]:
