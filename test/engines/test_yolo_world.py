@@ -198,7 +198,7 @@ def test_missing_weights_name_the_remedy(tmp_path: Path) -> None:
     detector = YoloWorldDetector("l", WeightStore(tmp_path), ModelPool())
     assert detector.weights == ("yolo-world-l", "clip-ViT-B-32")
     assert "absent" in detector.engine
-    with pytest.raises(EngineUnavailable, match="models pull .*clip-ViT-B-32"):
+    with pytest.raises(EngineUnavailable, match=r"models pull .*clip-ViT-B-32"):
         detector.open()
     write_clip(tmp_path)
     with pytest.raises(EngineUnavailable, match="models pull yolo-world-l"):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reelscope.engines.device import Devices
-from reelscope.errors import EngineUnavailable, MediaError, OutputError, RunStopped
+from reelscope.engines.device import Devices, current
+from reelscope.errors import DeviceLost, EngineUnavailable, MediaError, OutputError, RunStopped
 from reelscope.media.clip import Clip
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, read_record
 from reelscope.pipeline.graph import Graph
@@ -264,6 +264,34 @@ def test_videos_share_a_batch(house: House) -> None:
     house.run([stage], count=9, max_in_flight=9, concurrency=2)
     assert max(len(batch) for batch in stage.batches) == 4
     assert sorted(stage.ran_on) == [f"{n:03}" for n in range(9)]
+
+
+@pytest.mark.logs_errors
+def test_a_lost_device_closes_its_stage_and_the_run_goes_on(house: House) -> None:
+    def lost(clip: Clip) -> Outcome:
+        raise DeviceLost("model: cuda:0 gives no results any more; start again")
+
+    stage = Say("b", lane="gpu", batch_size=2, answer=lost)
+    heard = house.run([Say("a"), stage, Say("c", needs=("b",))], count=30)
+    assert len(stage.batches) == 1, "nobody asks a dead device again"
+    assert len(heard.videos) == 30
+    for video in ("000", "029"):
+        record = house.record(video).stages
+        assert record["a"].status == "ok"
+        assert (record["b"].kind, record["b"].retryable) == ("device", True)
+        assert record["c"].status == "skipped"
+
+
+def test_stages_of_the_gpu_lane_say_where_they_ran(house: House) -> None:
+    seen: set[str] = set()
+
+    def where(clip: Clip) -> Outcome:
+        seen.add(current())
+        return Ok(Platform(name="test"))
+
+    house.run([Say("a"), Say("b", lane="gpu", answer=where)], count=3)
+    assert seen == {"cpu"}
+    assert house.record().stages["b"].device == "cpu"
 
 
 def test_a_missing_engine_skips_with_its_remedy_and_is_opened_once(house: House) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from reelscope.engines.device import CPU, Devices
-from reelscope.errors import MediaError, OutputError, ReelscopeError, RunStopped
+from reelscope.errors import DeviceLost, MediaError, OutputError, ReelscopeError, RunStopped
 from reelscope.media.clip import Clip
 from reelscope.media.fingerprint import media_id
 from reelscope.pipeline.attempt import Attempts
@@ -44,6 +44,8 @@ from reelscope.settings import Processing
 log = logging.getLogger(__name__)
 
 NETWORK_WORKERS = 16
+NOT_ASKED = ("breaker", DeviceLost.kind)
+"""Failures of stages that are closed: they say nothing of the videos, so no run stops for them."""
 
 FINISH_LIMIT_S = 300.0
 """Longest time for writing one video's files."""
@@ -385,10 +387,9 @@ class Guard:
         if not isinstance(outcome, Failed):
             self._in_a_row[stage.name] = 0
             return
-        if outcome.retryable and outcome.kind != "breaker":
-            self._in_a_row[stage.name] += 1
-        if outcome.kind == "breaker":
+        if outcome.kind in NOT_ASKED:
             return
+        self._in_a_row[stage.name] += outcome.retryable
         self._failed[stage.name, outcome.kind] += 1
         failed = self._failed[stage.name, outcome.kind]
         share = failed / self._ended[stage.name]
