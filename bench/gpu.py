@@ -28,6 +28,7 @@ from naive import Naive
 from real_size import write_missing
 
 from reelscope.engines.device import CPU, Devices
+from reelscope.engines.weights import WeightStore
 from reelscope.pipeline.batch import BatchRun, plan_batch
 from reelscope.pipeline.provision import wanted_by
 from reelscope.pipeline.stage import ReadsWeights
@@ -236,7 +237,9 @@ def main() -> None:
         work = Path(folder)
         settings = settings_for(options, work)
         graph = plan_batch([], settings, batch_id=None, default_id="x").graph
-        made = write_missing(settings.paths.models, list(wanted_by(graph)))
+        names, store = list(wanted_by(graph)), WeightStore(settings.paths.models)
+        write_missing(settings.paths.models, names)
+        made = [name for name in names if store.manifest(name) is None]
         print(f"random weights: {', '.join(made) or 'none'}")
         paths = write_videos(work, options.videos, options.seconds)
         ours = run_ours(paths, settings, device)
@@ -247,7 +250,7 @@ def main() -> None:
     ratio = ours["videos_per_minute"] / naive["videos_per_minute"]  # type: ignore[operator]
     print(f"ratio  {ratio:8.2f}")
     if options.save:
-        asked = {key: str(value) for key, value in vars(options).items()}
+        asked = {k: str(v) for k, v in vars(options).items() if k not in {"models", "save"}}
         figures = {"ours": ours, "naive": naive, "ratio": ratio, "random_weights": made}
         save(options.save, {"device": device_name(device), "options": asked, **figures})
 
