@@ -74,6 +74,14 @@ def test_a_loaders_complaint_about_a_damaged_file_names_it(
     assert caught.value.remedy == f"python main.py models pull {NAME} --force"
 
 
+def test_what_a_package_cannot_import_is_no_fault_of_the_weights(store: WeightStore) -> None:
+    lacking = pytest.raises(EngineUnavailable, match="openai-whisper does not import")
+    with lacking as caught, store.reading(NAME):
+        raise ModuleNotFoundError("No module named 'torch'")
+    assert "'torch'" in caught.value.reason
+    assert caught.value.remedy == 'pip install "reelscope[neural]"'
+
+
 def test_a_complaint_about_whole_files_does_not_call_them_damaged(store: WeightStore) -> None:
     with pytest.raises(EngineUnavailable, match="cannot be read"), store.reading(NAME):
         raise RuntimeError("unknown layer")

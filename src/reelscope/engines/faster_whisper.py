@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reelscope.engines import device as devices
 from reelscope.engines.pool import ModelPool
-from reelscope.engines.weights import WeightStore, require
+from reelscope.engines.weights import WeightStore, importing, require
 from reelscope.engines.whisper import (
     HOP,
     TEMPERATURES,
@@ -85,11 +85,12 @@ class FasterWhisper(Whisper[Encoded]):
 
     def _load(self, device: str) -> FasterModel:
         require(self.package)
-        if device != devices.CPU:
-            # CTranslate2 finds cuDNN and cuBLAS through torch's copies if torch came first
-            # (OpenNMT/CTranslate2 issue 1826)
-            import torch  # noqa: F401
-        from faster_whisper import WhisperModel
+        with importing(self.package):
+            if device != devices.CPU:
+                # CTranslate2 finds cuDNN and cuBLAS through torch's copies if torch came first
+                # (OpenNMT/CTranslate2 issue 1826)
+                import torch  # noqa: F401
+            from faster_whisper import WhisperModel
 
         kind, _, index = device.partition(":")
         compute_type = self._compute_type(kind, int(index or 0))

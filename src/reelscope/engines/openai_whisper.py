@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reelscope.engines import device as devices
-from reelscope.engines.weights import require
+from reelscope.engines.weights import importing, require
 from reelscope.engines.whisper import Decoded, Samples, Timing, Whisper, padded
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class OpenAiWhisper(Whisper["torch.Tensor"]):
 
     def _load(self, device: str) -> OpenAiModel:
         require(self.package)
-        import whisper
+        with importing(self.package):
+            import whisper
 
         with self._store.reading(self.name) as folder:
             model = whisper.load_model(str(folder / f"{self.size}.pt"), device=device)

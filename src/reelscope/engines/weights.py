@@ -149,11 +149,13 @@ class WeightStore:
         """The folder of a set, for a vendor's loader.
 
         Raises:
-            EngineUnavailable: the set is not here, or the loader cannot make sense of it.
+            EngineUnavailable: the set is not here, the loader cannot make sense of it, or it
+                lacks a package (which says nothing about the files).
         """
         folder = self.locate(name)
         try:
-            yield folder
+            with importing(entry(name).package, extra=entry(name).extra):
+                yield folder
         except Exception as error:
             if isinstance(error, ReelscopeError) or is_out_of_memory(error):
                 raise
@@ -211,9 +213,28 @@ def require(package: str, *, extra: str | None = "neural") -> str:
     """
     found = installed(package)
     if found is None:
-        how = f'pip install "reelscope[{extra}]"' if extra else "pip install -r requirements.txt"
-        raise EngineUnavailable(f"the package {package} is not installed", remedy=how)
+        raise EngineUnavailable(f"the package {package} is not installed", remedy=_install(extra))
     return found
+
+
+@contextmanager
+def importing(package: str, *, extra: str | None = "neural") -> Iterator[None]:
+    """For importing a package that is installed; what it imports itself may not be.
+
+    Raises:
+        EngineUnavailable: it does not import.
+    """
+    try:
+        yield
+    except ImportError as error:
+        cause = " ".join(str(error).split())[:200]
+        raise EngineUnavailable(
+            f"the package {package} does not import: {cause}", remedy=_install(extra)
+        ) from error
+
+
+def _install(extra: str | None) -> str:
+    return f'pip install "reelscope[{extra}]"' if extra else "pip install -r requirements.txt"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
