@@ -54,6 +54,11 @@ def test_later_layers_win(tmp_path: Path) -> None:
     assert load(config, environ=environ, flags=flags).processing.concurrency == 6
 
 
+def test_norwegian_needs_no_quotes(tmp_path: Path) -> None:
+    config = write(tmp_path / "c.yml", "transcribe: {language: no}\n")
+    assert load(config, environ={}).transcribe.language == "no"
+
+
 @pytest.mark.parametrize("name", FAMILIAR_NAMES)
 def test_familiar_names_reach_their_key(name: str, tmp_path: Path) -> None:
     value = {"LOG_LEVEL": "DEBUG", "SAMPLE_RATE": "22050", "WHISPER_MODEL_SIZE": "tiny"}.get(

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from reelscope.errors import ConfigError
 
@@ -176,6 +183,12 @@ class Transcribe(Section):
         True,
         description="Where vocals were separated: hear the mix too, and keep the surer text.",
     )
+
+    @field_validator("language", mode="before")
+    @classmethod
+    def _norwegian(cls, given: object) -> object:
+        """YAML 1.1 reads an unquoted `no` as False."""
+        return "no" if given is False else given
 
 
 class SpeechRate(Section):

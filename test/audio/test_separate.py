@@ -290,6 +290,7 @@ def test_two_hours_need_no_more_memory_than_minutes(tmp_path: Path) -> None:
     [
         ("never", [(0, 12)], "separate.when is never"),
         ("music", [], "nobody speaks or sings over music"),
+        ("music", [(2, 2.4)], "nobody speaks or sings over music for 0.5 s"),
     ],
 )
 def test_stems_of_an_earlier_run_go(wav: Path, when: str, speech: Spans, reason: str) -> None:

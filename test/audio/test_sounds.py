@@ -215,6 +215,15 @@ def test_no_sound_is_skipped_and_an_empty_stream_is_ok(tmp_path: Path) -> None:
     assert outcome == Skipped("there is no audio stream")
 
 
+def test_a_click_is_too_short_for_a_name(tmp_path: Path) -> None:
+    path = write_beeps(tmp_path / "click.wav", 0.1, (0, 0.1))
+    tagger = Beeps()
+    with clip_of(path, [(0, 0.1, "other")]) as clip:
+        found = value(SoundsStage(Settings(), tagger).run([clip])[0])
+    assert (found.tags, found.windows, tagger.heard) == ((), 0, [])
+    assert [event.labels for event in found.timeline] == [()]
+
+
 @pytest.mark.parametrize(
     ("tag", "event", "belongs"),
     [

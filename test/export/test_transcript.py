@@ -198,6 +198,19 @@ def test_without_words_the_segment_is_shared_by_their_length() -> None:
     check_cues(cues(transcript_of(by_itself)))
 
 
+def test_no_cue_stays_after_the_end_of_the_video() -> None:
+    transcript = transcript_of(spoken(SENTENCE, word_s=0.05), spoken("Yes.", start_s=9.0))
+    stays = cues(transcript)
+    ended = cues(transcript, until_s=9.2)
+    check_cues(ended)
+    assert stays[-1].end_ms == 10000
+    assert ended[-1].end_ms == 9200
+    assert ended[:-1] == stays[:-1]
+    late = cues(transcript, until_s=5.0)  # a header that lies
+    check_cues(late)
+    assert late[-1].end_ms > 9000
+
+
 def test_the_filtered_text_is_shown() -> None:
     raw = "Hello приветworld again"
     segment = {**spoken(raw, word_s=0.5), "raw_text": raw, "text": "Hello world again"}

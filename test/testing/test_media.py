@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -81,6 +82,13 @@ def test_the_display_matrix_makes_the_picture_upright(tmp_path: Path, turn: int)
     assert upright.shape == (truth.height, truth.width, 3)
     _, drawn = next(media.pictures(SCENES, size=SIZE))
     assert far(upright, drawn) < 8
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="Linux alone tells")
+def test_no_encoder_leaves_the_thread_with_another_priority(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    media.write_video(tmp_path / "a.mp4", [media.Scene(0.2)], size=(64, 64), codec="libsvtav1")
+    assert os.sched_getscheduler(0) == before
 
 
 @pytest.mark.parametrize(

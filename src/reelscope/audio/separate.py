@@ -185,7 +185,7 @@ class SeparateStage:
             spans = find_spans(voice.segments, events.timeline, events.duration_s)
             reason = "somebody speaks or sings over music"
         if not spans:
-            return _left_alone("nobody speaks or sings over music", events.duration_s)
+            return _left_alone(_why_not(voice.segments, events.timeline), events.duration_s)
         level = _measure(clip)
         pieces = _in_samples(spans, level.samples)
         if self.settings.when == "always":
@@ -238,18 +238,29 @@ def find_spans(
         timeline: the events stage's. Over music, it takes singing for music alone.
         duration_s: no span ends after it.
     """
-    music = _joined([(e.start_s, e.end_s) for e in timeline if e.kind in MUSICAL], 0.0)
-    both = [
-        (max(s.start_s, start_s), min(s.end_s, end_s))
-        for s in speech
-        for start_s, end_s in music
-        if min(s.end_s, end_s) > max(s.start_s, start_s)
-    ]
+    both = _overlaps(speech, timeline)
     wide = [(max(a - MARGIN_S, 0.0), min(b + MARGIN_S, duration_s)) for a, b in both]
     return [
         (start_s, end_s)
         for start_s, end_s in _joined(wide, MERGE_S)
         if sum(b - a for a, b in both if start_s <= a < end_s) >= MIN_OVERLAP_S
+    ]
+
+
+def _why_not(speech: Sequence[SpeechSegment], timeline: Sequence[Event]) -> str:
+    if _overlaps(speech, timeline):
+        return f"nobody speaks or sings over music for {MIN_OVERLAP_S} s"
+    return "nobody speaks or sings over music"
+
+
+def _overlaps(speech: Sequence[SpeechSegment], timeline: Sequence[Event]) -> list[Span]:
+    """Where there are a voice and music, in the order of the voices."""
+    music = _joined([(e.start_s, e.end_s) for e in timeline if e.kind in MUSICAL], 0.0)
+    return [
+        (max(s.start_s, start_s), min(s.end_s, end_s))
+        for s in speech
+        for start_s, end_s in music
+        if min(s.end_s, end_s) > max(s.start_s, start_s)
     ]
 
 

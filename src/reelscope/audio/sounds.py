@@ -38,6 +38,9 @@ Span = tuple[float, float]
 RATE_HZ = 16000
 """Of the tagger."""
 BLOCK_S = 10.0
+MIN_SOUND_S = 0.175
+"""Of a sound that can be named: the 16 spectra of 25 ms, 10 ms apart, that one patch of the
+model's picture holds (the paper, section 2.1). Less is nearly all padding."""
 MIN_EDGE_S = 1.0
 """No window at the ends is shorter."""
 EDGE_CONFIDENCE = 0.5
@@ -166,7 +169,7 @@ class _Heard:
             span = start / RATE_HZ, (start + len(samples)) / RATE_HZ
             self._spans.append(span)
             self._whole.append(whole)
-            if _audible(span, self._timeline):
+            if len(samples) >= MIN_SOUND_S * RATE_HZ and _audible(span, self._timeline):
                 self._asked.append(len(self._spans) - 1)
                 yield samples
 

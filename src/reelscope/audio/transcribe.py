@@ -179,7 +179,7 @@ class TranscribeStage:
         if settings.language is not None and settings.language not in known:
             raise ConfigError(
                 f"transcribe.language = {settings.language!r}: the engine does not know it; "
-                f"there are: {', '.join(sorted(known))}"
+                f"there are: {', '.join(sorted(known))}; null: it is told from the sound"
             )
 
     @property

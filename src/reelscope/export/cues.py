@@ -80,11 +80,23 @@ class Cue:
     lines: tuple[str, ...]
 
 
-def cues(transcript: Transcript) -> list[Cue]:
-    """All of a transcript's text, in order of time, without overlap."""
+def cues(transcript: Transcript, *, until_s: float | None = None) -> list[Cue]:
+    """All of a transcript's text, in order of time, without overlap.
+
+    Args:
+        transcript: what is said, and when.
+        until_s: end of the video; no cue stays longer to be read. None: not known.
+    """
     pieces = _in_order([piece for segment in transcript.segments for piece in _pieces(segment)])
     groups = [group for run in _runs(pieces) for group in _best_groups(run)]
-    return list(_timed(groups))
+    until_ms = inf if until_s is None else _ms(until_s)
+    return [_ended(cue, until_ms) for cue in _timed(groups)]
+
+
+def _ended(cue: Cue, until_ms: float) -> Cue:
+    if cue.end_ms <= until_ms:
+        return cue
+    return replace(cue, end_ms=int(max(until_ms, min(cue.start_ms + FRAME_MS, cue.end_ms))))
 
 
 def clean(text: str) -> str:

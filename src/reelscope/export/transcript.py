@@ -17,7 +17,14 @@ from statistics import fmean
 
 from reelscope.export.columns import value_of
 from reelscope.export.cues import Cue, clean, cues
-from reelscope.records import Platform, Transcript, TranscriptSegment, TriedSound, VideoRecord
+from reelscope.records import (
+    Platform,
+    Probe,
+    Transcript,
+    TranscriptSegment,
+    TriedSound,
+    VideoRecord,
+)
 
 TEXT_FILES = ("speech_transcription.txt", "subtitles.srt", "subtitles.vtt")
 
@@ -38,7 +45,8 @@ def text_files(record: VideoRecord) -> dict[str, str | None]:
     transcript = value_of(record, Transcript)
     if transcript is None:
         return dict.fromkeys(TEXT_FILES)
-    shown = cues(transcript)
+    probe = value_of(record, Probe)
+    shown = cues(transcript, until_s=probe.duration_s if probe else None)
     return dict(
         zip(
             TEXT_FILES,

@@ -11,7 +11,9 @@ The same call writes the same bytes with the same versions of PyAV, OpenCV and n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -354,7 +356,8 @@ def write_video(
         seed=seed,
     )
     bitexact = {"fflags": "+bitexact", **(container_options or {})}
-    with av.open(str(path), "w", format=container_format, options=bitexact) as container:
+    opened = av.open(str(path), "w", format=container_format, options=bitexact)
+    with _same_priority(), opened as container:
         container.metadata.update(metadata or {})
         writer = _Writer(container)
         if plan.table is not None:
@@ -368,6 +371,25 @@ def write_video(
             writer.audio = container.add_stream(name, rate=rate_hz, layout=sound.layout)
         _write(writer, plan)
     return _truth(Path(path), plan, writer.key_times)
+
+
+@contextmanager
+def _same_priority() -> Iterator[None]:
+    """Undo what SVT-AV1 does to the thread that calls it.
+
+    Called by root, it makes that thread real-time (SCHED_FIFO 99), and every thread that
+    is started by it later inherits that: OpenMP's waiting threads then leave no other
+    process a core.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # not Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def write_sound(
