@@ -21,6 +21,10 @@ def test_this_machine_has_what_is_needed() -> None:
     assert "av 1" in report["packages"].found
     assert "h264" in report["decoders"].found
     assert "silero-vad" in report["engines and weights"].found
+    listening = report["engine of transcribe"]
+    assert listening.state == "optional"
+    assert "pocketsphinx" in listening.found
+    assert listening.remedy.startswith("python main.py models pull faster-whisper-small")
     assert "GB free" in report["disk"].found
 
 

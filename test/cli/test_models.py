@@ -135,7 +135,9 @@ def test_a_run_fetches_what_it_lacks(workplace: Any, hub: FakeHub) -> None:
 def test_dry_run_says_what_would_be_fetched(workplace: Any, hub: FakeHub) -> None:
     done = workplace.call("--dry-run", **online(hub))
     assert "first fetches htdemucs (84 MB)" in line(done.stdout, "separate")
+    assert "fetch what is better: faster-whisper-small (484 MB)" in line(done.stdout, "transcribe")
     done = workplace.call("--dry-run")
     assert "be skipped" in line(done.stdout, "separate")
+    assert "better" not in line(done.stdout, "transcribe")
     assert "models pull htdemucs" in line(done.stdout, "separate")
     assert not hub.asked

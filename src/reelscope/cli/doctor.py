@@ -18,8 +18,9 @@ from rich.table import Table
 from reelscope import settings as settings_module
 from reelscope.cli.terminal import console, printable
 from reelscope.engines.device import CPU, Devices, find
+from reelscope.engines.weights import WeightStore, remedy
 from reelscope.errors import ConfigError, EngineUnavailable
-from reelscope.pipeline.stage import ReadsWeights
+from reelscope.pipeline.stage import ReadsWeights, Stage
 from reelscope.settings import Settings
 
 LOW_DISK_GB = 5.0
@@ -124,7 +125,7 @@ def _engines(settings: Settings) -> Iterator[Check]:
     """Every engine is really opened; one that lacks fetched weights is optional."""
     from reelscope.pipeline.graph import build_graph
 
-    opened = []
+    opened, store = [], WeightStore(settings.paths.models)
     with Devices(settings.models.device).hold():
         for stage in build_graph(settings):
             try:
@@ -138,7 +139,18 @@ def _engines(settings: Settings) -> Iterator[Check]:
             else:
                 stage.close()
                 opened.append(f"{stage.name}: {stage.engine}")
+                yield from _better(stage, store)
     yield Check("engines and weights", "ok", "; ".join(opened))
+
+
+def _better(stage: Stage, store: WeightStore) -> Iterator[Check]:
+    """Weights that a stage would rather read than what it makes do with."""
+    if not isinstance(stage, ReadsWeights):
+        return
+    lacking = [name for name in stage.weights if store.state(name) != "present"]
+    if lacking:
+        found = f"{stage.engine} makes do without {', '.join(lacking)}"
+        yield Check(f"engine of {stage.name}", "optional", found, remedy(" ".join(lacking)))
 
 
 def _gpu(settings: Settings) -> Check:

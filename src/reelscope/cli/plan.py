@@ -51,7 +51,8 @@ def _verdict(stage: Stage, batch: Batch) -> tuple[str, str]:
             return "run if fetched", f"first fetches {to_fetch}; if that fails: {error.remedy}"
         return "be skipped", f"{error.reason} -> {error.remedy}"
     stage.close()
-    return "run", ""
+    better = _to_fetch(stage, batch)
+    return "run", f"first tries to fetch what is better: {better}" if better else ""
 
 
 def _to_fetch(stage: Stage, batch: Batch) -> str:
