@@ -21,7 +21,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 quick: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "not slow" --durations=10
+	$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --durations=10
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow --durations=0
