@@ -30,7 +30,8 @@ def test_it_says_what_was_found(make: Make) -> None:
         "13.1 s, 320 × 568 px, 29.97 frames/s, h264, aac", "35 % of the sound, 4.5 s",
         "210 syllables/min (normal)", "speech over music 9.8 s, music 3.2 s, -23.1 LUFS",
         "3 shots, 9.2 cuts per minute, 1 in the first 3.0 s", "SALE / now \\| -50 %",
-        "Seen: person 13.1 s, lipstick 2.2 s",
+        "Heard: Music, Laughter", "Said: Hello. Well, ask what you can do.",
+        "Seen: person 13.1 s, lipstick 2.2 s", "Shown: a woman holding a bottle; a red bottle",
         "![0.00 s](../../tiktok_frames/1/chosen_0.jpg)",
         "![1.00 s](../../tiktok_frames/1/chosen%201.jpg)",
     ):  # fmt: skip

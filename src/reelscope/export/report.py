@@ -14,6 +14,7 @@ from urllib.parse import quote
 from reelscope.export.columns import stages_in_order, texts_of, value_of
 from reelscope.export.video import why_missing
 from reelscope.records import (
+    Captions,
     Choice,
     Detections,
     Events,
@@ -21,7 +22,9 @@ from reelscope.records import (
     Platform,
     Probe,
     Shots,
+    Sounds,
     SpeechRate,
+    Transcript,
     VideoRecord,
     Voice,
 )
@@ -115,6 +118,13 @@ def _facts(record: VideoRecord) -> Iterator[str]:
         yield f"Speech rate: {_rate(rate)}" + _score(rate)
     if events := value_of(record, Events):
         yield _sound_line(events)
+    if (sounds := value_of(record, Sounds)) and sounds.tags:
+        yield f"Heard: {escape(', '.join(dict.fromkeys(tag.label for tag in sounds.tags)))}"
+    if (said := value_of(record, Transcript)) and said.text:
+        doubt = " (low accuracy)" if said.accuracy == "low" else ""
+        yield f"Said{doubt}: {escape(said.text)}"
+    if (captions := value_of(record, Captions)) and captions.frames:
+        yield f"Shown: {escape('; '.join(frame.text for frame in captions.frames))}"
     if shots := value_of(record, Shots):
         yield (
             f"Pictures: {_number(len(shots.shots), 'shot')}, {shots.cuts_per_minute:.1f} cuts "
