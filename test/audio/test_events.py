@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -127,6 +127,7 @@ chance = st.floats(0, 1)
     cut=st.floats(0, 0.0099),
     min_event_s=st.sampled_from([0.0, 0.05, 0.5, 3.0]),
 )
+@example(cells=[(0.0, 0.0, 0.0, 1), (0.0, 0.0, 1.0, 1)], cut=0.0078125, min_event_s=0.0)
 def test_the_timeline_covers_everything_once(
     cells: list[tuple[float, float, float, int]], cut: float, min_event_s: float
 ) -> None:

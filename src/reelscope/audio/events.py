@@ -302,7 +302,8 @@ def make_timeline(chances: Chances, duration_s: float, min_event_s: float) -> tu
     of_kinds = chances.of_kinds()
     events = []
     for (start_s, end_s), kind in zip(pairwise(borders_s.tolist()), kept.tolist(), strict=True):
-        cells = slice(round(start_s * CELLS_PER_S), max(round(end_s * CELLS_PER_S), 1))
+        first = round(start_s * CELLS_PER_S)
+        cells = slice(first, max(round(end_s * CELLS_PER_S), first + 1))
         confidence = float(of_kinds[kind, cells].mean())
         events.append(Event(start_s=start_s, end_s=end_s, kind=KINDS[kind], confidence=confidence))
     return tuple(events)
