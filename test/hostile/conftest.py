@@ -53,6 +53,9 @@ class Analyze:
 
     def __call__(self, root: Path, *arguments: object, limit_s: float = 100) -> Run:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("REELSCOPE_")}
+        clean["REELSCOPE_MODELS__OFFLINE"] = "true"
+        if "--config" not in map(str, arguments):  # pocketsphinx takes half of a sound's length
+            clean["REELSCOPE_MODELS__WHISPER__ENGINE"] = "faster-whisper"
         started = time.monotonic()
         with (root / "stdout").open("w+") as out, (root / "stderr").open("w+") as err:
             process = subprocess.Popen(
