@@ -3,7 +3,6 @@
 import os
 
 # torch and CTranslate2 count with OpenMP, whose threads by default spin while they wait for
-# one another. Decoding runs beside the models, so there is never a core to spare for that:
-# with both cores of a machine busy, twenty layers of 768 took 21.5 s spinning and 2.5 s
-# sleeping (idle: 1.9 and 2.5 s; bench/threads.py). Read when the vendor's library is loaded.
+# one another. Decoding runs beside the models, so there is never a core to spare for that
+# (bench/threads.py; figures in docs/performance.md). Read when the vendor's library is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
