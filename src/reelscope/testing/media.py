@@ -366,11 +366,15 @@ def write_video(
             _set_up(writer.video, plan, pixel_format=pixel_format, gop=gop, threads=threads)
         if sound is not None:
             name = sound_codec or _SOUND_CODEC.get(Path(path).suffix.lower(), "aac")
-            # Opus knows 48 kHz and its fractions only; PyAV's encoder resamples.
-            rate_hz = 48000 if name == "libopus" else sound.rate_hz
-            writer.audio = container.add_stream(name, rate=rate_hz, layout=sound.layout)
+            writer.audio = _add_sound(container, sound, name)
         _write(writer, plan)
     return _truth(Path(path), plan, writer.key_times)
+
+
+def _add_sound(container: Any, sound: Sound, codec: str) -> Any:
+    # Opus knows 48 kHz and its fractions only; PyAV's encoder resamples.
+    rate_hz = 48000 if codec == "libopus" else sound.rate_hz
+    return container.add_stream(codec, rate=rate_hz, layout=sound.layout)
 
 
 @contextmanager
