@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,8 @@ from reelscope.audio.sounds import RATE_HZ
 from reelscope.engines.ahead import ahead
 from reelscope.engines.batching import Batches
 from reelscope.engines.pool import ModelPool
-from reelscope.engines.weights import WeightStore, entry, installed, require
+from reelscope.engines.single import SingleModel
+from reelscope.engines.weights import WeightStore
 from reelscope.errors import EngineFailed
 
 if TYPE_CHECKING:
@@ -39,36 +40,56 @@ PREEMPHASIS = 0.97
 FLOOR = 1.192092955078125e-07
 
 
-class SpectrogramTagger:
+@dataclass(frozen=True)
+class _Loaded:
+    """The model with what prepares its input."""
+
+    model: ASTForAudioClassification
+    extractor: ASTFeatureExtractor
+    filters: csr_array
+    labels: tuple[str, ...]
+
+    def features(self, samples: Float32) -> Float32:
+        """The model's picture of a window, float32 (1024, 128).
+
+        The same numbers as ASTFeatureExtractor without torchaudio, in a fifth of the time
+        (11 ms a window against 59 on one core; a video of 15 s has nine windows, and a GPU
+        should be done with all of its stages in a second).
+        """
+        extractor = self.extractor
+        padded = np.pad(samples, (0, max(FRAME - len(samples), 0)))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::STEP]
+        bands = _log_mel(frames[: extractor.max_length].astype(np.float64), self.filters)
+        whole = np.zeros((extractor.max_length, self.filters.shape[0]), np.float32)
+        whole[: len(bands)] = bands
+        if extractor.do_normalize:
+            whole = (whole - np.float32(extractor.mean)) / np.float32(extractor.std * 2)
+        return whole
+
+    def forward(self, features: Sequence[Float32]) -> list[Float32]:
+        """One pass over the features of several windows."""
+        import torch
+
+        device = self.model.device
+        half = device.type == "cuda"
+        with torch.inference_mode(), torch.autocast("cuda") if half else nullcontext():
+            batch = torch.from_numpy(np.stack(features)).to(device)
+            chances = self.model(batch).logits.float().sigmoid().cpu().numpy()
+        if not np.isfinite(chances).all():
+            raise EngineFailed(f"{NAME} gave numbers that are none")
+        return list(chances)
+
+
+class SpectrogramTagger(SingleModel[_Loaded]):
     """How likely each class of AudioSet is in windows of sound."""
 
+    name = NAME
+
     def __init__(self, store: WeightStore, pool: ModelPool, *, at_once: int | None = None) -> None:
-        self._store = store
-        self._pool = pool
+        super().__init__(store, pool)
         self._batches = {
             kind: Batches(NAME, at_once or size) for kind, size in WINDOWS_AT_ONCE.items()
         }
-
-    @property
-    def engine(self) -> str:
-        """The package's version and the weights'."""
-        version = installed("transformers") or "absent"
-        return f"transformers {version} {NAME} {self._store.revision(NAME)}"
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """ast-audioset."""
-        return (NAME,)
-
-    def open(self) -> None:
-        """Load the model.
-
-        Raises:
-            EngineUnavailable: the package or the weights are not here, or are damaged.
-        """
-        require("transformers")
-        with self._model():
-            pass
 
     def labels(self) -> tuple[str, ...]:
         """The names that the model's own configuration gives its classes."""
@@ -92,16 +113,8 @@ class SpectrogramTagger:
                 while held := list(islice(given, batches.size)):
                     yield from batches.map(loaded.forward, held)
 
-    def close(self) -> None:
-        """Let go of the model."""
-        self._pool.release(NAME)
-
-    def _model(self) -> AbstractContextManager[_Loaded]:
-        return self._pool.lease(NAME, self._load, size_mb=entry(NAME).size_mb)
-
-    def _load(self, device: str) -> _Loaded:
-        with self._store.reading(NAME) as folder:
-            return _read(folder, device)
+    def _read(self, folder: Path, device: str) -> _Loaded:
+        return _read(folder, device)
 
 
 def _read(folder: Path, device: str) -> _Loaded:
@@ -156,46 +169,6 @@ def _filters(extractor: ASTFeatureExtractor) -> csr_array:
         triangularize_in_mel_space=True,
     )
     return csr_array(filters.T)
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """The model with what prepares its input."""
-
-    model: ASTForAudioClassification
-    extractor: ASTFeatureExtractor
-    filters: csr_array
-    labels: tuple[str, ...]
-
-    def features(self, samples: Float32) -> Float32:
-        """The model's picture of a window, float32 (1024, 128).
-
-        The same numbers as ASTFeatureExtractor without torchaudio, in a fifth of the time
-        (11 ms a window against 59 on one core; a video of 15 s has nine windows, and a GPU
-        should be done with all of its stages in a second).
-        """
-        extractor = self.extractor
-        padded = np.pad(samples, (0, max(FRAME - len(samples), 0)))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::STEP]
-        bands = _log_mel(frames[: extractor.max_length].astype(np.float64), self.filters)
-        whole = np.zeros((extractor.max_length, self.filters.shape[0]), np.float32)
-        whole[: len(bands)] = bands
-        if extractor.do_normalize:
-            whole = (whole - np.float32(extractor.mean)) / np.float32(extractor.std * 2)
-        return whole
-
-    def forward(self, features: Sequence[Float32]) -> list[Float32]:
-        """One pass over the features of several windows."""
-        import torch
-
-        device = self.model.device
-        half = device.type == "cuda"
-        with torch.inference_mode(), torch.autocast("cuda") if half else nullcontext():
-            batch = torch.from_numpy(np.stack(features)).to(device)
-            chances = self.model(batch).logits.float().sigmoid().cpu().numpy()
-        if not np.isfinite(chances).all():
-            raise EngineFailed(f"{NAME} gave numbers that are none")
-        return list(chances)
 
 
 def _log_mel(frames: NDArray[np.float64], filters: csr_array) -> NDArray[np.float64]:

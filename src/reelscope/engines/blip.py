@@ -9,7 +9,6 @@ sentences.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,8 @@ import numpy as np
 from reelscope.engines.batching import Batches
 from reelscope.engines.lookahead import Lookahead
 from reelscope.engines.pool import ModelPool
-from reelscope.engines.registry import REGISTRY
-from reelscope.engines.weights import WeightStore, installed, require
+from reelscope.engines.single import SingleModel
+from reelscope.engines.weights import WeightStore
 from reelscope.errors import EngineFailed
 from reelscope.media.images import RGB
 
@@ -49,7 +48,7 @@ class Loaded:
     device: str
 
 
-class BlipCaptioner:
+class BlipCaptioner(SingleModel[Loaded]):
     """Sentences about pictures.
 
     Args:
@@ -57,35 +56,11 @@ class BlipCaptioner:
         pool: who keeps the model loaded.
     """
 
+    name = NAME
+
     def __init__(self, store: WeightStore, pool: ModelPool) -> None:
-        self._store = store
-        self._pool = pool
+        super().__init__(store, pool)
         self._batches = Batches(NAME, IMAGES)
-
-    @property
-    def engine(self) -> str:
-        """The package's version, the model's name and the weights' revision."""
-        package = f"{PACKAGE} {installed(PACKAGE) or ''}".strip()
-        return f"{package} {NAME} {self._store.revision(NAME)}"
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Names in the registry."""
-        return (NAME,)
-
-    def open(self) -> None:
-        """Load the model.
-
-        Raises:
-            EngineUnavailable: package or weights are missing, or cannot be read.
-        """
-        require(PACKAGE)
-        with self._model():
-            pass
-
-    def close(self) -> None:
-        """Let go of the model."""
-        self._pool.release(NAME)
 
     def caption(
         self, pictures: Sequence[Callable[[], RGB]], *, beams: int, max_tokens: int
@@ -106,12 +81,8 @@ class BlipCaptioner:
             forward = partial(_captions, loaded, beams=beams, max_tokens=max_tokens)
             return self._batches.map(forward, images)
 
-    def _model(self) -> AbstractContextManager[Loaded]:
-        return self._pool.lease(NAME, self._load, size_mb=REGISTRY[NAME].size_mb)
-
-    def _load(self, device: str) -> Loaded:
-        with self._store.reading(NAME) as folder:
-            return load(folder, device)
+    def _read(self, folder: Path, device: str) -> Loaded:
+        return load(folder, device)
 
 
 def load(folder: Path, device: str) -> Loaded:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,8 @@ from reelscope.audio.separate import RATE_HZ
 from reelscope.engines.ahead import ahead
 from reelscope.engines.batching import Batches
 from reelscope.engines.pool import ModelPool
-from reelscope.engines.weights import WeightStore, entry, installed, require
+from reelscope.engines.single import SingleModel
+from reelscope.engines.weights import WeightStore
 from reelscope.errors import EngineFailed
 from reelscope.media.audio import Samples
 
@@ -36,7 +37,7 @@ CHUNKS_AT_ONCE = {"cpu": 1, "cuda": 16}
 """On a processor four at once took as long as one by one, and 1.4 GB more memory."""
 
 
-class DemucsSeparator:
+class DemucsSeparator(SingleModel["BagOfModels"]):
     """The voices in chunks of sound.
 
     Args:
@@ -45,32 +46,14 @@ class DemucsSeparator:
         at_once: chunks that share a forward pass to begin with; None: by the device.
     """
 
+    name = NAME
+    growth = 2
+
     def __init__(self, store: WeightStore, pool: ModelPool, *, at_once: int | None = None) -> None:
-        self._store = store
-        self._pool = pool
+        super().__init__(store, pool)
         self._batches = {
             kind: Batches(NAME, at_once or size) for kind, size in CHUNKS_AT_ONCE.items()
         }
-
-    @property
-    def engine(self) -> str:
-        """The package's version and the weights'."""
-        return f"demucs {installed('demucs') or 'absent'} {NAME} {self._store.revision(NAME)}"
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """htdemucs."""
-        return (NAME,)
-
-    def open(self) -> None:
-        """Load the model.
-
-        Raises:
-            EngineUnavailable: the package or the weights are not here, or are damaged.
-        """
-        require("demucs")
-        with self._model():
-            pass
 
     def segment(self) -> int:
         """Samples of a chunk at 44.1 kHz: what the model was trained with."""
@@ -97,16 +80,8 @@ class DemucsSeparator:
                 while held := list(islice(given, batches.size)):
                     yield from batches.map(lambda some: _forward(model, some), held)
 
-    def close(self) -> None:
-        """Let go of the model."""
-        self._pool.release(NAME)
-
-    def _model(self) -> AbstractContextManager[BagOfModels]:
-        return self._pool.lease(NAME, self._load, size_mb=2 * entry(NAME).size_mb)
-
-    def _load(self, device: str) -> BagOfModels:
-        with self._store.reading(NAME) as folder:
-            return _read(folder).to(device).eval()
+    def _read(self, folder: Path, device: str) -> BagOfModels:
+        return _read(folder).to(device).eval()
 
 
 def _read(folder: Path) -> BagOfModels:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +23,8 @@ import numpy as np
 from reelscope.engines.batching import Batches
 from reelscope.engines.lookahead import Lookahead
 from reelscope.engines.pool import ModelPool
-from reelscope.engines.registry import REGISTRY
-from reelscope.engines.weights import WeightStore, installed, require
+from reelscope.engines.single import SingleModel
+from reelscope.engines.weights import WeightStore
 from reelscope.errors import EngineFailed
 from reelscope.media.images import RGB
 from reelscope.settings import Detect
@@ -64,7 +63,7 @@ class Loaded:
     device: str
 
 
-class Owlv2Detector:
+class Owlv2Detector(SingleModel[Loaded]):
     """Finds things in pictures.
 
     Args:
@@ -72,37 +71,13 @@ class Owlv2Detector:
         pool: who keeps the model loaded.
     """
 
+    name = NAME
+
     def __init__(self, store: WeightStore, pool: ModelPool) -> None:
-        self._store = store
-        self._pool = pool
+        super().__init__(store, pool)
         self._batches = {kind: Batches(NAME, images) for kind, images in IMAGES.items()}
         self._texts = Batches(NAME, TEXTS)
         self._vectors: tuple[tuple[str, ...], torch.Tensor] | None = None
-
-    @property
-    def engine(self) -> str:
-        """The package's version, the model's name and the weights' revision."""
-        package = f"{PACKAGE} {installed(PACKAGE) or ''}".strip()
-        return f"{package} {NAME} {self._store.revision(NAME)}"
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Names in the registry."""
-        return (NAME,)
-
-    def open(self) -> None:
-        """Load the model.
-
-        Raises:
-            EngineUnavailable: package or weights are missing, or cannot be read.
-        """
-        require(PACKAGE)
-        with self._model():
-            pass
-
-    def close(self) -> None:
-        """Let go of the model."""
-        self._pool.release(NAME)
 
     def detect(
         self, pictures: Sequence[Callable[[], RGB]], prompts: Sequence[str], settings: Detect
@@ -135,12 +110,8 @@ class Owlv2Detector:
             self._vectors = prompts, torch.stack(rows)
         return self._vectors[1]
 
-    def _model(self) -> AbstractContextManager[Loaded]:
-        return self._pool.lease(NAME, self._load, size_mb=REGISTRY[NAME].size_mb)
-
-    def _load(self, device: str) -> Loaded:
-        with self._store.reading(NAME) as folder:
-            return load(folder, device)
+    def _read(self, folder: Path, device: str) -> Loaded:
+        return load(folder, device)
 
 
 def load(folder: Path, device: str) -> Loaded:
