@@ -43,9 +43,47 @@ def section_lines(section: Section, *, path: str) -> Iterator[str]:
             continue
         known_as = FAMILIAR.get(f"{path}.{key}")
         also = f" Also: {known_as}." if known_as else ""
-        default = section.model_dump(mode="json")[key]
-        value = yaml.safe_dump(default).removesuffix("...\n").strip()
-        yield f"{indent}  {key}: {value}  # {setting.description}{also}\n"
+        default = section.model_dump(mode="json")
+        note = f"# {setting.description}{also}"
+        if isinstance(inner, tuple | dict) and inner:
+            yield f"{indent}  {note}\n{indent}  {key}:\n"
+            yield from block_lines(default_of(inner), indent=f"{indent}    ")
+            continue
+        value = yaml.safe_dump(default[key]).removesuffix("...\n").strip()
+        yield f"{indent}  {key}: {value}  {note}\n"
+
+
+def default_of(value: object) -> object:
+    """Plain data without what is as usual, so that a list shows what matters."""
+    if isinstance(value, tuple):
+        return [default_of(item) for item in value]
+    if isinstance(value, dict):
+        return {name: default_of(item) for name, item in value.items()}
+    if isinstance(value, Section):
+        return value.model_dump(mode="json", exclude_defaults=True)
+    return value
+
+
+def block_lines(value: object, *, indent: str) -> Iterator[str]:
+    """A list or mapping over several lines."""
+    text = yaml.dump(value, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=95)
+    for line in text.splitlines():
+        yield f"{indent}{line}\n"
+
+
+class _Readable(yaml.SafeDumper):
+    """Lists of plain words in one line; items of a list further in than their key."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, indentless=False)
+
+
+def _words_in_one_line(dumper: _Readable, items: list[object]) -> yaml.SequenceNode:
+    plain = all(isinstance(item, str) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=plain)
+
+
+_Readable.add_representer(list, _words_in_one_line)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SerializeAsAny,
     ValidationError,
     model_validator,
@@ -773,12 +774,99 @@ class Captions(Value):
     )
 
 
+# ----------------------------------------------------------------------- description
+
+
+EvidenceSource: TypeAlias = Literal[
+    "frame", "speech", "screen_text", "caption", "object", "sound", "music"
+]
+
+
+class Evidence(Frozen):
+    """What an answer rests on: a frame that was sent, or words that were given."""
+
+    source: EvidenceSource = Field(
+        description="frame: a picture that was sent; speech: the transcript; screen_text; caption:"
+        " the platform's, with its hashtags; object, sound, music: by name."
+    )
+    time_s: Seconds | None = Field(
+        description="Of the frame, or where the words are found; null: they have no time."
+    )
+    quote: str | None = Field(description="The words as the model gave them; null: a frame.")
+    found: bool = Field(description="Whether the video really has this frame or these words.")
+
+
+class DimensionAnswer(Frozen):
+    """What was answered to one dimension of description.dimensions."""
+
+    value: JsonValue = Field(
+        description="Of the dimension's type. Evidence within it has the keys of the list beside."
+    )
+    confidence: Share = Field(description="How sure the model says it is.")
+    evidence: tuple[Evidence, ...] = Field(
+        description="What it rests on; empty where the dimension asks for none."
+    )
+
+
+class Usage(Frozen):
+    """What the requests for one value took, as the server counts it."""
+
+    requests: Count = Field(description="Answers that were paid for, with those asked for again.")
+    input_tokens: Count = Field(description="Tokens read.")
+    cached_input_tokens: Count = Field(description="Of those: read from the server's cache.")
+    output_tokens: Count = Field(description="Tokens written.")
+    cost_usd: Number | None = Field(
+        description="By description.prices; null: the model has no price there."
+    )
+
+
+class SentImage(Frozen):
+    time_s: Seconds = Field(description="When it is shown.")
+    file: str = Field(description="The picture it was made from, inside the video's frames folder.")
+    width: int = Field(description="Of what was sent, pixels.")
+    height: int = Field(description="Of what was sent, pixels.")
+    bytes_before: int = Field(description="Of that file.")
+    bytes_after: int = Field(description="Of what was sent.")
+
+
+class Refusal(Frozen):
+    """The model, or a filter before it, would not answer."""
+
+    kind: Literal["refusal", "content_filter"] = Field(description="Who refused.")
+    reason: str = Field(description="In its own words, or what the server says.")
+
+
+class Description(Value):
+    """Stage `describe`: what the video is, for whom and why it works, by a language model."""
+
+    stage = "describe"
+
+    schema_version: int = Field(default=1, description="Of these keys.")
+    model: str = Field(description="As the server names the one that answered.")
+    mode: Literal["live", "batch"] = Field(description="How it was asked.")
+    dimensions: dict[str, DimensionAnswer] = Field(
+        description="By name, those that were answered; none if it was refused."
+    )
+    missing: tuple[str, ...] = Field(
+        description="Dimensions without an answer: the model's text ended before them."
+    )
+    truncated: bool = Field(
+        description="The text ended too early, also with twice the room; what was whole is here."
+    )
+    repairs: tuple[str, ...] = Field(
+        description="What was put right in the text without changing what it says; empty: nothing."
+    )
+    refusal: Refusal | None = Field(description="Why there is no answer; null: there is one.")
+    images: tuple[SentImage, ...] = Field(description="The pictures that were sent, in order.")
+    usage: Usage = Field(description="What it took.")
+
+
 STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
         Platform, Probe, Voice, Events, Separation, Sounds, Transcript, SpeechRate, Keyframes,
         Quality, Similarity, Stills, Shots, OnScreenText, Detections, Embedding,
-        Choice, Captions,
+        Choice, Captions, Description,
     )
 }  # fmt: skip
 """Stage name -> the type of its value."""

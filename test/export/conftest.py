@@ -178,6 +178,36 @@ VALUES: dict[str, dict[str, Any]] = {
         "frames": [{"time_s": 0.0, "file": "chosen_0.jpg", "text": "a woman holding a bottle"},
                    {"time_s": 1.0, "file": "chosen 1.jpg", "text": "a red bottle"}],
     },
+    "describe": {
+        "model": "gpt-4o-2024-08-06", "mode": "live",
+        "dimensions": {
+            "description": {"value": "A woman shows a lipstick.", "confidence": 0.9,
+                            "evidence": []},
+            "category": {
+                "value": {"level_1": "Beauty", "level_2": "Make-up", "level_3": None,
+                          "level_1_confidence": 0.9, "level_2_confidence": 0.7,
+                          "level_3_confidence": None},
+                "confidence": 0.8,
+                "evidence": [{"source": "frame", "time_s": 1.0, "quote": None, "found": True}],
+            },
+            "creative_ideas": {"value": ["before and after", "=speaks to the camera"],
+                               "confidence": 0.6,
+                               "evidence": [{"source": "speech", "time_s": 0.5,
+                                             "quote": "look at this", "found": False}]},
+            "selling_points": {
+                "value": [{"product": "lipstick", "brand": None, "claim": "It stays on all day.",
+                           "evidence": [{"source": "speech", "time_s": 0.5, "quote": "all day",
+                                         "found": True}]}],
+                "confidence": 0.7, "evidence": [],
+            },
+            "brand_safety": {"value": [], "confidence": 0.9, "evidence": []},
+        },
+        "missing": ["tone"], "truncated": True, "repairs": ["trailing comma"], "refusal": None,
+        "images": [{"time_s": 1.0, "file": "chosen 1.jpg", "width": 432, "height": 768,
+                    "bytes_before": 4000, "bytes_after": 2500}],
+        "usage": {"requests": 2, "input_tokens": 1500, "cached_input_tokens": 0,
+                  "output_tokens": 400, "cost_usd": 0.00775},
+    },
 }  # fmt: skip
 
 Make = Callable[..., VideoRecord]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from reelscope.export.batch import ErrorRow
 from reelscope.export.columns import COLUMNS
@@ -117,7 +117,9 @@ class _Shape:
     limits: tuple[object, ...] = ()
 
 
-_WORDS = {str: "text", int: "integer", float: "number", bool: "boolean"}
+_WORDS: dict[Any, str] = {
+    str: "text", int: "integer", float: "number", bool: "boolean", JsonValue: "any JSON",
+}  # fmt: skip
 
 
 def _shape(annotation: Any, metadata: tuple[object, ...] = ()) -> _Shape:

@@ -1,0 +1,1 @@
+"""What the video is, for whom and why it works, in words: prompt, request, parse."""
