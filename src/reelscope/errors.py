@@ -10,10 +10,14 @@
     │   └── MediaChanged          the file is not the one that was planned
     ├── EngineError               a model or vendor package
     │   ├── EngineUnavailable     not here, with the remedy            (stage: Skipped)
+    │   │   └── ServiceClosed     a service that lets us in no more    (the stage is closed)
     │   ├── DownloadFailed        weights did not come
     │   └── EngineFailed          here, but it broke
     │       ├── OutOfMemory       not even one item fits its device
-    │       └── DeviceLost        its device gives no results any more (the stage is closed)
+    │       ├── DeviceLost        its device gives no results any more (the stage is closed)
+    │       ├── ServiceFailed     a remote service gave no answer in time
+    │       ├── RequestRefused    a remote service will not take this request
+    │       └── AnswerUnusable    an answer that cannot be understood
     ├── StageTimeout              an item took longer than its limit
     ├── OutputError               a result could not be written (disk full, no permission)
     └── RunStopped                the run gave up on purpose, with the reason
@@ -99,6 +103,15 @@ class EngineUnavailable(EngineError):
         self.remedy = remedy
 
 
+class ServiceClosed(EngineUnavailable):
+    """A remote service does not let us in: key refused, quota used up, no such model.
+
+    Nobody asks it again in this run.
+    """
+
+    kind = "closed"
+
+
 class DownloadFailed(EngineError):
     """Weights could not be fetched."""
 
@@ -123,6 +136,24 @@ class DeviceLost(EngineFailed):
     """The device gives no results any more in this process; another process may get some."""
 
     kind = "device"
+
+
+class ServiceFailed(EngineFailed):
+    """A remote service gave no answer, also after waiting and asking again."""
+
+    kind = "service"
+
+
+class RequestRefused(EngineFailed):
+    """A remote service understands who asks but will not take this request."""
+
+    kind = "request"
+
+
+class AnswerUnusable(EngineFailed):
+    """The answer of a remote service cannot be understood; its text is kept."""
+
+    kind = "answer"
 
 
 class StageTimeout(ReelscopeError):
