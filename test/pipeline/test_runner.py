@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from reelscope.engines.device import Devices, current
-from reelscope.errors import DeviceLost, EngineUnavailable, MediaError, OutputError, RunStopped
+from reelscope.errors import (
+    DeviceLost,
+    EngineUnavailable,
+    MediaError,
+    OutputError,
+    RunStopped,
+    ServiceClosed,
+)
 from reelscope.media.clip import Clip
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, read_record
 from reelscope.pipeline.graph import Graph
@@ -343,12 +350,62 @@ def test_a_stage_that_hangs_is_given_up_and_the_run_goes_on(
 
 
 def test_a_dead_service_is_not_asked_for_every_video(house: House) -> None:
-    stage = Say("a", lane="network", answer=lambda clip: Failed("network", "no answer", True))
+    silent = Failed("network", "no answer", retryable=True)
+    stage = Say("a", lane="network", at_once=1, answer=lambda clip: silent)
     heard = house.run([stage], count=40, max_in_flight=1, breaker_failures=3, min_failures=1000)
     assert len(stage.ran_on) == 3
     kinds = [house.record(f"{n:03}").stages["a"].kind for n in range(40)]
     assert kinds.count("breaker") == 37
     assert len(heard.videos) == 40
+
+
+def test_videos_that_wait_for_a_server_make_room_for_others(house: House) -> None:
+    all_there = threading.Barrier(6, timeout=30)
+
+    def ask(clip: Clip) -> Outcome:
+        all_there.wait()  # breaks unless all six are asked for at once
+        return Ok(Platform(name="test"))
+
+    asks = Say("b", needs=("a",), lane="network", answer=ask)
+    house.run([Say("a"), asks, Say("c", needs=("b",))], count=6, max_in_flight=2)
+    assert [house.record(f"{n:03}").stages["c"].status for n in range(6)] == ["ok"] * 6
+
+
+def test_no_more_requests_are_under_way_than_the_stage_allows(house: House) -> None:
+    under_way = most = 0
+    lock = threading.Lock()
+
+    def ask(clip: Clip) -> Outcome:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02)
+        with lock:
+            under_way -= 1
+        return Ok(Platform(name="test"))
+
+    house.run([Say("b", lane="network", at_once=3, answer=ask)], count=20)
+    assert most == 3
+    house.run([Say("c", lane="network", at_once=20, answer=ask)], count=40)
+    assert 16 < most <= 20, "the lane is as wide as its widest stage"
+
+
+@pytest.mark.logs_errors
+def test_a_service_that_lets_nobody_in_is_said_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(clip: Clip) -> Outcome:
+        raise ServiceClosed("the key is refused", remedy="check OPENAI_API_KEY")
+
+    asks = Say("b", lane="network", at_once=4, answer=refused)
+    heard = house.run([Say("a"), asks], count=30)
+    assert len(asks.batches) <= 4 + 1, "only those under way when the first came back"
+    assert len(heard.videos) == 30
+    for number in range(30):
+        left = house.record(f"{number:03}").stages["b"]
+        assert (left.status, left.remedy) == ("skipped", "check OPENAI_API_KEY")
+    assert [r.levelname for r in caplog.records].count("ERROR") == 1
 
 
 def test_the_run_stops_when_everything_fails_alike(house: House) -> None:

@@ -11,6 +11,7 @@ from reelscope.errors import (
     EngineFailed,
     EngineUnavailable,
     ReelscopeError,
+    ServiceClosed,
     UnreadableMedia,
 )
 from reelscope.media.clip import Clip
@@ -63,10 +64,8 @@ class Attempts:
                     f"{self.stage.name} gave {len(outcomes)} results for {len(clips)} videos"
                 )
             return outcomes
-        except DeviceLost as error:
-            log.error("%s is closed for the rest of the run: %s", self.stage.name, error)
-            self._closed_door = outcome_of(error, owns_file=self.owns_file)
-            return [self._closed_door] * len(clips)
+        except (DeviceLost, ServiceClosed) as error:
+            return [self._shut(error)] * len(clips)
         except Exception as error:
             if len(clips) > 1:
                 half = len(clips) // 2
@@ -77,6 +76,14 @@ class Attempts:
             log.warning("%s failed on %s: %s", self.stage.name, video, error, exc_info=not expected)
             owns = self.owns_file or (isinstance(error, UnreadableMedia) and _opens(clips[0]))
             return [outcome_of(error, owns_file=owns)]
+
+    def _shut(self, error: DeviceLost | ServiceClosed) -> Skipped | Failed:
+        """Nothing more is asked of the engine in this run; said once, however many hear it."""
+        with self._lock:
+            if self._closed_door is None:
+                log.error("%s is closed for the rest of the run: %s", self.stage.name, error)
+                self._closed_door = outcome_of(error, owns_file=self.owns_file)
+            return self._closed_door
 
     def close(self) -> None:
         """Let go of the engine."""

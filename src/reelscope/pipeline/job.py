@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from reelscope.media.clip import Clip
@@ -24,6 +25,7 @@ class Job:
         standing: how each ended stage ended, as far as it holds under today's settings;
             this, not all that an older record carries, is what stages get to read.
         abandoned: a stage outlived its time limit and may still hold the clip.
+        closed: it waits for a server alone, and what was decoded has been let go.
     """
 
     order: int
@@ -37,6 +39,7 @@ class Job:
     standing: dict[str, StageRecord] = field(init=False, default_factory=dict)
     changed: bool = field(init=False, default=False)
     abandoned: bool = field(init=False, default=False)
+    closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.waiting = list(self.graph.names)
@@ -46,6 +49,17 @@ class Job:
     def done(self) -> bool:
         """Whether every stage has ended."""
         return not self.waiting and not self.running
+
+    def close_while_on_network(self, ready: Sequence[Stage]) -> None:
+        """Let go of what was decoded while only servers work on the video.
+
+        They take seconds to minutes; without this a slow server would hold all videos
+        that may be open, and nothing else would be analysed meanwhile.
+        """
+        at_work = [self.graph[name] for name in self.running] + list(ready)
+        self.closed = bool(at_work) and all(stage.lane == "network" for stage in at_work)
+        if self.closed:
+            self.clip.close()
 
     def settle(self) -> list[Stage]:
         """Answer what needs no work, and return the stages that can start now.

@@ -2,9 +2,9 @@
 
 One thread, the caller's, decides; the lanes' worker threads only work. A stage is ready
 for a video when all that it waits for has ended. At most `processing.max_in_flight`
-videos are open, so memory does not grow with the list. A video is touched by one cpu or
-gpu stage at a time (its decoded views are shared, not locked); network stages may run
-beside.
+videos are open, so memory does not grow with the list; one that waits for a server alone
+is closed meanwhile and makes room for the next. A video is touched by one cpu or gpu stage
+at a time (its decoded views are shared, not locked); network stages may run beside.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from reelscope.pipeline.checkpoint import RecordStore
 from reelscope.pipeline.graph import Graph
 from reelscope.pipeline.job import Job, skipped_record
 from reelscope.pipeline.lanes import Crash, Task, Workers
-from reelscope.pipeline.stage import Stage
+from reelscope.pipeline.stage import Stage, at_once
 from reelscope.records import (
     Failed,
     Lane,
@@ -109,7 +109,7 @@ class Runner:
         sizes: dict[Lane, int] = {
             "cpu": settings.workers,
             "gpu": len(devices),
-            "network": NETWORK_WORKERS,
+            "network": max([NETWORK_WORKERS, *(at_once(stage) for stage in graph)]),
         }
         self._lanes = {lane: Workers(lane, size, self._done) for lane, size in sizes.items()}
         self._max_in_flight = settings.max_in_flight or _enough(settings, devices)
@@ -169,12 +169,19 @@ class Runner:
     def _admit(self, coming: Iterator[tuple[int, VideoSource]]) -> None:
         """Open the next videos while there is room and a worker for them."""
         workers = self._lanes["cpu"]
-        while workers.free and len(self._jobs) + self._admitting < self._max_in_flight:
+        while workers.free and self._room:
             upcoming = next(coming, None)
             if upcoming is None:
                 return
             self._admitting += 1
             workers.submit(self._admission(*upcoming))
+
+    @property
+    def _room(self) -> bool:
+        """Whether another video may be opened."""
+        waiting = sum(job.closed for job in self._jobs)
+        waiting_too = max(0, waiting - 2 * self._lanes["network"].size)
+        return len(self._jobs) - waiting + waiting_too + self._admitting < self._max_in_flight
 
     def _admission(self, order: int, source: VideoSource) -> Task:
         def work() -> Job | ReelscopeError:
@@ -212,6 +219,7 @@ class Runner:
         """Find out what the video can do next; write its files if that is nothing."""
         before = set(job.standing)
         self._ready[job] = job.settle()
+        job.close_while_on_network(self._ready[job])
         for name in job.standing.keys() - before - job.reused:
             self._tell(job, name)
         if job.changed:
@@ -266,7 +274,7 @@ class Runner:
             if lane != "network" and self._touched(job):
                 continue
             for stage in self._ready[job]:
-                if stage.lane == lane:
+                if stage.lane == lane and self._allowed(stage):
                     group = groups.setdefault(stage.name, [])
                     if len(group) < stage.batch_size:
                         group.append(job)
@@ -274,6 +282,11 @@ class Runner:
             return None
         name = max(groups, key=lambda name: len(groups[name]))
         return self.graph[name], groups[name]
+
+    def _allowed(self, stage: Stage) -> bool:
+        """Whether the stage may run once more beside those of its kind."""
+        limit = at_once(stage)
+        return not limit or sum(stage.name in job.running for job in self._jobs) < limit
 
     def _touched(self, job: Job) -> bool:
         return any(self.graph[name].lane != "network" for name in job.running)

@@ -68,6 +68,21 @@ class ReadsWeights(Protocol):
 
 
 @runtime_checkable
+class Limited(Protocol):
+    """A stage of which not more than so many run at once, whatever the lane has room for."""
+
+    @property
+    def at_once(self) -> int:
+        """At most so many."""
+        ...
+
+
+def at_once(stage: Stage) -> int:
+    """How many of the stage may run at once; 0: as many as its lane has room for."""
+    return stage.at_once if isinstance(stage, Limited) else 0
+
+
+@runtime_checkable
 class ReadsSource(Protocol):
     """A stage whose value comes from what the source says, not from the media."""
 

@@ -36,7 +36,7 @@ class Processing(Section):
         None,
         ge=1,
         le=1024,
-        description="Videos open at once; bounds the memory. null: enough to fill the workers twice.",
+        description="Videos open at once; bounds the memory. Those that wait for a server alone do not count. null: enough to fill the workers twice.",
     )
     limit_per_creator: int | None = Field(
         None, ge=1, description="At most so many videos of each creator."

@@ -25,6 +25,7 @@ class Say:
         uses: as in `Stage`.
         lane: as in `Stage`.
         batch_size: as in `Stage`.
+        at_once: as in `Limited`; 0: no limit.
         turn: a setting that the value depends on.
         answer: what to answer for a clip; by default a caption that names both.
         on_open: called when the stage is opened; may raise.
@@ -41,6 +42,7 @@ class Say:
         uses: tuple[str, ...] = (),
         lane: Lane = "cpu",
         batch_size: int = 1,
+        at_once: int = 0,
         turn: int = 0,
         answer: Callable[[Clip], Outcome] | None = None,
         on_open: Callable[[], None] = lambda: None,
@@ -50,6 +52,7 @@ class Say:
         self.uses = uses
         self.lane: Lane = lane
         self.batch_size = batch_size
+        self.at_once = at_once
         self.settings = Knob(turn=turn)
         self.answer = answer or self._say
         self.on_open = on_open
