@@ -55,6 +55,9 @@ class Value(Frozen):
     stage: ClassVar[str]
 
 
+V = TypeVar("V", bound=Value)
+
+
 # --------------------------------------------------------------------------- outcome
 
 T = TypeVar("T")
@@ -926,6 +929,12 @@ class VideoRecord(Frozen):
                 with suppress(ValidationError):
                     stages[name] = {**stage, "value": kind.model_validate(stage["value"])}
         return {**data, "stages": stages}
+
+    def value(self, kind: type[V]) -> V | None:
+        """What the stage of this kind of value found, if it ended well."""
+        stage = self.stages.get(kind.stage)
+        found = stage.value if stage is not None and stage.status == "ok" else None
+        return found if isinstance(found, kind) else None
 
     def with_stage(self, name: str, stage: StageRecord) -> VideoRecord:
         """The same record with this stage's entry added or replaced."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reelscope.errors import OutputError
-from reelscope.media.pictures import read_jpeg, write_jpeg
+from reelscope.media.pictures import read_jpeg, shrink, write_jpeg
 from reelscope.testing import media
 
 
@@ -41,3 +41,9 @@ def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
     image = np.full((size[1], size[0], 3), 77, np.uint8)
     write_jpeg(tmp_path / "x.jpg", image, 85)
     assert read_jpeg(tmp_path / "x.jpg").shape == image.shape
+
+
+def test_shrinking_keeps_the_shape_and_never_enlarges() -> None:
+    assert shrink(np.zeros((1920, 1080, 3), np.uint8), 1024).shape == (1024, 576, 3)
+    assert shrink(np.zeros((100, 50, 3), np.uint8), 1024).shape == (100, 50, 3)
+    assert shrink(np.zeros((16, 8192, 3), np.uint8), 64).shape == (1, 64, 3)

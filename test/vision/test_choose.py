@@ -25,7 +25,6 @@ from reelscope.vision.choose import (
     difference,
     distance,
     look_of,
-    shrink,
 )
 from reelscope.vision.embed import EmbedStage
 from reelscope.vision.keyframes import KeyframesStage
@@ -168,12 +167,6 @@ def test_bounds_order_and_scores(found: list[Candidate], least: int, most: int) 
     assert all(0 <= gain.total <= 1 for _, gain in taken)
     again = choose(found, min_frames=least, max_frames=most)
     assert times(again) == times(taken)
-
-
-def test_shrinking_keeps_the_shape_and_never_enlarges() -> None:
-    assert shrink(np.zeros((1920, 1080, 3), np.uint8), 1024).shape == (1024, 576, 3)
-    assert shrink(np.zeros((100, 50, 3), np.uint8), 1024).shape == (100, 50, 3)
-    assert shrink(np.zeros((16, 8192, 3), np.uint8), 64).shape == (1, 64, 3)
 
 
 def test_the_stage_on_a_video_with_three_scenes(

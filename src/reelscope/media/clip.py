@@ -105,9 +105,7 @@ class Clip:
 
     def value(self, kind: type[V]) -> V | None:
         """What the stage of this value found, if it ended well."""
-        stage = self.record.stages.get(kind.stage)
-        found = stage.value if stage is not None and stage.status == "ok" else None
-        return found if isinstance(found, kind) else None
+        return self.record.value(kind)
 
     def check_time(self) -> None:
         """Raise when the time limit of the running stage has passed.

@@ -29,10 +29,31 @@ def write_jpeg(path: Path, image_rgb: RGB, quality: int) -> int:
     """
     if max(image_rgb.shape[:2]) > 65500:
         raise OutputError(f"{path}: JPEG holds at most 65500 pixels a side")
+    data = jpeg_bytes(image_rgb, quality)
+    write_atomic(path, data, durable=False)
+    return len(data)
+
+
+def jpeg_bytes(image_rgb: RGB, quality: int) -> bytes:
+    """The JPEG file of a picture.
+
+    Args:
+        image_rgb: uint8 (h, w, 3) RGB, at most 65,500 pixels a side.
+        quality: 1-100, as libjpeg counts it.
+    """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), options)
-    write_atomic(path, data.tobytes(), durable=False)
-    return int(data.nbytes)
+    return data.tobytes()
+
+
+def shrink(image: RGB, longest_side: int) -> RGB:
+    """The picture with its longest side at most so many pixels; never enlarged."""
+    height, width = image.shape[:2]
+    scale = longest_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def read_jpeg(path: Path) -> RGB:

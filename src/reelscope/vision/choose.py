@@ -29,7 +29,7 @@ from reelscope.atomic import write_atomic
 from reelscope.errors import OutputError
 from reelscope.media.clip import Clip
 from reelscope.media.images import RGB
-from reelscope.media.pictures import write_jpeg
+from reelscope.media.pictures import shrink, write_jpeg
 from reelscope.records import (
     Choice,
     ChosenFrame,
@@ -319,16 +319,6 @@ class Facts:
 def _quoted(texts: Sequence[str]) -> str:
     text = " / ".join(texts)
     return f'"{text[: SHOWN_TEXT - 1]}…"' if len(text) > SHOWN_TEXT else f'"{text}"'
-
-
-def shrink(image: RGB, longest_side: int) -> RGB:
-    """The picture with its longest side at most so many pixels; never enlarged."""
-    height, width = image.shape[:2]
-    scale = longest_side / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class ChooseStage:
