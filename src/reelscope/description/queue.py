@@ -1,0 +1,280 @@
+"""Requests that wait for a server's batch: gathered, handed over, and found again days later.
+
+In the batch's folder:
+
+    describe/queue/<custom_id>.jsonl   a request that waits to be handed over
+    describe/part-<n>.jsonl            a file being handed over
+    describe/batches.json              which request went into which batch of the server
+
+The order of writing makes every kill harmless: a part stands in batches.json, under a label
+that the server keeps beside its batch, before it is handed over. After a kill in between,
+the server is asked for that label first, so that nothing is submitted twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from reelscope.atomic import open_atomic, write_atomic
+from reelscope.description.chat import ChatAnswer, ChatBatches, ChatRequest, Unanswered
+from reelscope.errors import OutputError
+from reelscope.records import Frozen, VideoSource
+
+log = logging.getLogger(__name__)
+
+FOLDER = "describe"
+MOST_LINES = 50_000
+MOST_BYTES = 190_000_000
+"""Of one file: the Batch API takes 50,000 requests and 200 MB
+(platform.openai.com/docs/guides/batch)."""
+
+
+class Waiting(Frozen):
+    """A request in a batch of the server."""
+
+    custom_id: str = Field(description="In the server's files.")
+    creator: str = Field(description="Whose video it is about.")
+    video_id: str = Field(description="Which video.")
+    key: str = Field(description="Of the request, as in description_requests.json.")
+
+
+class Part(Frozen):
+    """A file of requests, and the server's batch that it became."""
+
+    label: str = Field(description="What the server keeps beside its batch.")
+    file: str = Field(description="Name of the file; it is removed once it is handed over.")
+    batch_id: str | None = Field(default=None, description="The server's; null: not handed over.")
+    submitted_at: datetime | None = Field(default=None, description="UTC.")
+    status: Literal["submitting", "waiting", "collected", "lost"] = Field(
+        default="submitting",
+        description="lost: it failed as a whole; its requests may be asked anew.",
+    )
+    message: str = Field(default="", description="What the server last said of it.")
+    requests: tuple[Waiting, ...] = Field(description="What is in it.")
+    unanswered: dict[str, str] = Field(
+        default_factory=dict, description="Custom id -> why there is no answer."
+    )
+
+
+class Batches(Frozen):
+    """batches.json."""
+
+    schema_version: int = Field(default=1, description="Of these keys.")
+    parts: tuple[Part, ...] = Field(default=(), description="In the order they were made.")
+
+
+class BatchQueue:
+    """The requests of one batch of videos that wait for a server's batches.
+
+    Args:
+        folder: of the batch of videos; everything stands in `describe/` below it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
+        self._lock = threading.Lock()
+        self._batches: Batches | None = None
+        self._asked: dict[str, str | None] | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What was handed over so far.
+
+        Raises:
+            OutputError: batches.json cannot be read; nothing is guessed, since guessing
+                could pay twice.
+        """
+        with self._lock:
+            if self._batches is None:
+                self._batches = self._load()
+            return self._batches.parts
+
+    def waits_in(self, source: VideoSource, request: ChatRequest) -> str | None:
+        """Where this request waits: a batch of the server, or this queue; None: nowhere."""
+        name = custom_id(source, request.key)
+        if name in (under_way := self._under_way()):
+            return under_way[name] or "a file that is being handed over"
+        return "the queue" if self._line_path(name).exists() else None
+
+    def add(self, source: VideoSource, request: ChatRequest, chat: ChatBatches) -> None:
+        """Let a request wait for the next hand-over.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        name = custom_id(source, request.key)
+        waiting = Waiting(
+            custom_id=name, creator=source.creator, video_id=source.video_id, key=request.key
+        )
+        head = waiting.model_dump_json().encode() + b"\n"
+        write_atomic(self._line_path(name), head + chat.line(name, request))
+
+    def submit(self, chat: ChatBatches, *, name: str) -> tuple[Part, ...]:
+        """Hand over all that waits, and what an earlier call was killed over.
+
+        Args:
+            chat: the server.
+            name: of the batch of videos; part of the labels.
+
+        Returns:
+            The parts that were handed over now.
+
+        Raises:
+            ServiceClosed, ServiceFailed, RequestRefused: what was not handed over waits on.
+            OutputError: a file cannot be written.
+        """
+        for paths in self._chunks():
+            self._make_part(paths, name=name)
+        return tuple(
+            self._hand_over(part, chat) for part in self.parts if part.status == "submitting"
+        )
+
+    def collect(
+        self, chat: ChatBatches, deliver: Callable[[Waiting, ChatAnswer], None]
+    ) -> tuple[Part, ...]:
+        """Fetch what is ready.
+
+        Args:
+            chat: the server.
+            deliver: gets every answer; what it has done must be on disk when it returns.
+
+        Returns:
+            All parts as they stand now.
+
+        Raises:
+            ServiceClosed, ServiceFailed, RequestRefused: what was not fetched can be later.
+        """
+        for part in self.parts:
+            if part.status == "waiting" and part.batch_id:
+                self._put(self._collected(part, part.batch_id, chat, deliver))
+        return self.parts
+
+    # ------------------------------------------------------------------- handing over
+
+    def _chunks(self) -> Iterator[list[Path]]:
+        """The waiting requests, as many together as one file may hold."""
+        chunk: list[Path] = []
+        size = 0
+        for path in sorted((self.folder / "queue").glob("*.jsonl")):
+            more = path.stat().st_size
+            if chunk and (len(chunk) >= MOST_LINES or size + more > MOST_BYTES):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(path)
+            size += more
+        if chunk:
+            yield chunk
+
+    def _make_part(self, paths: list[Path], *, name: str) -> None:
+        number = len(self.parts) + 1
+        file, known = f"part-{number:03}.jsonl", self._under_way()
+        requests: list[Waiting] = []
+        digest = hashlib.sha256()
+        with open_atomic(self.folder / file) as out:
+            for path in paths:
+                head, _, line = path.read_bytes().partition(b"\n")
+                waiting = Waiting.model_validate_json(head)
+                if waiting.custom_id in known:  # killed after batches.json was written
+                    continue
+                out.write(line)
+                digest.update(line)
+                requests.append(waiting)
+        if requests:
+            label = f"{name[:200]}/{number}/{digest.hexdigest()[:16]}"
+            self._put(Part(label=label, file=file, requests=tuple(requests)))
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    def _hand_over(self, part: Part, chat: ChatBatches) -> Part:
+        path = self.folder / part.file
+        batch_id = chat.find(part.label) or chat.submit(path, label=part.label)
+        done = part.model_copy(
+            update={"batch_id": batch_id, "status": "waiting", "submitted_at": datetime.now(UTC)}
+        )
+        self._put(done)
+        path.unlink(missing_ok=True)
+        return done
+
+    def _under_way(self) -> dict[str, str | None]:
+        """Custom id -> the server's batch, of all that was handed over and not fetched."""
+        parts = self.parts
+        with self._lock:
+            if self._asked is None:
+                self._asked = {
+                    waiting.custom_id: part.batch_id
+                    for part in parts
+                    if part.status in ("submitting", "waiting")
+                    for waiting in part.requests
+                }
+            return self._asked
+
+    # --------------------------------------------------------------------- collecting
+
+    def _collected(
+        self,
+        part: Part,
+        batch_id: str,
+        chat: ChatBatches,
+        deliver: Callable[[Waiting, ChatAnswer], None],
+    ) -> Part:
+        state = chat.state(batch_id)
+        if state.status == "waiting":
+            progress = f"{state.message}, {state.done} of {state.total or len(part.requests)}"
+            return part.model_copy(update={"message": progress})
+        if state.status == "lost":
+            return part.model_copy(update={"status": "lost", "message": state.message})
+        asked = {waiting.custom_id: waiting for waiting in part.requests}
+        left = dict.fromkeys(asked, f"no answer in the batch ({state.message})")
+        for name, answer in chat.answers(batch_id):
+            if name not in asked:
+                log.warning("batch %s answers %.80r, which was not asked", batch_id, name)
+            elif isinstance(answer, Unanswered):
+                left[name] = answer.message
+            else:
+                deliver(asked[name], answer)
+                left.pop(name, None)
+        return part.model_copy(
+            update={"status": "collected", "message": state.message, "unanswered": left}
+        )
+
+    # -------------------------------------------------------------------- batches.json
+
+    def _put(self, part: Part) -> None:
+        """Add the part, or replace the one with its label, on disk before anything else."""
+        others = self.parts
+        parts = tuple(part if p.label == part.label else p for p in others)
+        if part.label not in {p.label for p in others}:
+            parts += (part,)
+        batches = Batches(parts=parts)
+        write_atomic(self.folder / "batches.json", batches.model_dump_json(indent=1) + "\n")
+        with self._lock:
+            self._batches, self._asked = batches, None
+
+    def _load(self) -> Batches:
+        path = self.folder / "batches.json"
+        try:
+            return Batches.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return Batches()
+        except (OSError, ValidationError, json.JSONDecodeError) as error:
+            raise OutputError(
+                f"{path} cannot be read, so what was handed over is not known: {error}"
+            ) from error
+
+    def _line_path(self, name: str) -> Path:
+        return self.folder / "queue" / f"{name}.jsonl"
+
+
+def custom_id(source: VideoSource, key: str) -> str:
+    """Names a video's request among all others; the same bytes may be asked for two videos."""
+    text = json.dumps([source.creator, source.video_id, key])
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
