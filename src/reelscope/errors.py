@@ -10,7 +10,8 @@
     │   └── MediaChanged          the file is not the one that was planned
     ├── EngineError               a model or vendor package
     │   ├── EngineUnavailable     not here, with the remedy            (stage: Skipped)
-    │   │   └── ServiceClosed     a service that lets us in no more    (the stage is closed)
+    │   │   ├── ServiceClosed     a service that lets us in no more    (the stage is closed)
+    │   │   └── BudgetSpent       what a run may spend is spent
     │   ├── DownloadFailed        weights did not come
     │   └── EngineFailed          here, but it broke
     │       ├── OutOfMemory       not even one item fits its device
@@ -110,6 +111,12 @@ class ServiceClosed(EngineUnavailable):
     """
 
     kind = "closed"
+
+
+class BudgetSpent(EngineUnavailable):
+    """A request would pass what a run may spend; a smaller one may still fit."""
+
+    kind = "budget"
 
 
 class DownloadFailed(EngineError):
