@@ -6,7 +6,8 @@ from pathlib import Path
 
 from reelscope.export.dictionary import render
 from reelscope.pipeline.summary import Summary
+from reelscope.settings import Describe
 
 if __name__ == "__main__":
     page = Path(__file__).parent.parent / "docs" / "data-dictionary.md"
-    page.write_text(render(Summary), encoding="utf-8")
+    page.write_text(render(Summary, Describe().dimensions), encoding="utf-8")

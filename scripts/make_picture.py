@@ -22,7 +22,8 @@ from matplotlib.path import Path as Curve
 from PIL import Image
 
 import reelscope
-from reelscope.export.columns import flat_row, value_of
+from reelscope.export.column import value_of
+from reelscope.export.columns import columns, flat_row
 from reelscope.media.clip import Clip
 from reelscope.notebook import (
     FATE_MARKS,
@@ -61,7 +62,7 @@ def draw(record: VideoRecord, clip: Clip, data_root: Path) -> Figure:
 
 def draw_head(figure: Figure, record: VideoRecord) -> None:
     """Whose video it is, and the figures that say most of it."""
-    row = flat_row(record)
+    row = flat_row(record, columns(()))
     figure.text(0.015, 0.945, str(row["creator"]), fontsize=21, weight="bold", color=INK)
     figure.text(0.015, 0.905, str(row["caption"] or row["video_id"]), fontsize=10, color=PALE)
     for k, (number, label) in enumerate(reversed(list(facts(record)))):
@@ -72,7 +73,7 @@ def draw_head(figure: Figure, record: VideoRecord) -> None:
 
 def facts(record: VideoRecord) -> Iterator[tuple[str, str]]:
     """Number and what it counts, for what this video has."""
-    row = flat_row(record)
+    row = flat_row(record, columns(()))
     for column, shown, label in (
         ("duration_s", "{:.1f} s", "long"),
         ("speech_share", "{:.0%}", "speech"),

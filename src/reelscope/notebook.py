@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from reelscope.export.columns import value_of
+from reelscope.export.column import value_of
 from reelscope.media.clip import Clip
 from reelscope.media.images import RGB
 from reelscope.media.pictures import read_jpeg

@@ -39,6 +39,7 @@ def test_the_main_job_leaves_the_outputs(workplace: Any) -> None:
         "errors.csv",
         "settings.yml",
         "summary.json",
+        "data-dictionary.md",
     }
     rows = table(results / "video_features_results.csv")
     videos = sorted((workplace.data / "tiktok_videos").glob("*/*.mp4"))

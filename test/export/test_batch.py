@@ -14,18 +14,24 @@ import yaml
 
 from reelscope.export.batch import ErrorRow, export_batch
 from reelscope.export.cells import csv_cell, iso
-from reelscope.export.columns import COLUMNS, flat_row
+from reelscope.export.columns import columns, flat_row
 from reelscope.export.parquet import VECTOR
 from reelscope.records import StageRecord, VideoRecord
+from reelscope.settings import Describe
 
 Make = Callable[..., VideoRecord]
-NAMES = ["errors.csv", "settings.yml", "summary.json", "video_features_results.csv",
-         "video_features_results.json", "video_features_results.parquet"]  # fmt: skip
+COLUMNS = columns(Describe().dimensions)
+NAMES = ["data-dictionary.md", "errors.csv", "settings.yml", "summary.json",
+         "video_features_results.csv", "video_features_results.json",
+         "video_features_results.parquet"]  # fmt: skip
 
 
 def export(records: Any, folder: Path) -> Path:
     settings = {"text": {"max_side": 960}, "paths": {"data": "dätä"}}
-    export_batch(records, folder, settings=settings, summary={"videos": 2, "stopped": None})
+    summary = {"videos": 2, "stopped": None}
+    export_batch(
+        records, folder, table=COLUMNS, settings=settings, summary=summary, dictionary="# Wörter\n"
+    )
     return folder
 
 
@@ -40,7 +46,7 @@ def test_csv_json_and_parquet_agree(make: Make, failed: StageRecord, tmp_path: P
     folder = export(records, tmp_path)
     assert sorted(p.name for p in folder.iterdir()) == NAMES
 
-    expected = [flat_row(records[i]) for i in (2, 1, 0)]
+    expected = [flat_row(records[i], COLUMNS) for i in (2, 1, 0)]
     table = pq.read_table(folder / "video_features_results.parquet")
     assert table.drop_columns(VECTOR).to_pylist() == expected
     as_csv = [{name: csv_cell(value) for name, value in row.items()} for row in expected]
@@ -97,6 +103,7 @@ def test_settings_and_summary_are_written_as_they_are(make: Make, tmp_path: Path
     text = (tmp_path / "settings.yml").read_text()
     assert "dätä" in text
     assert yaml.safe_load(text) == {"text": {"max_side": 960}, "paths": {"data": "dätä"}}
+    assert (tmp_path / "data-dictionary.md").read_text() == "# Wörter\n"
     assert json.loads((tmp_path / "summary.json").read_text()) == {"videos": 2, "stopped": None}
 
 

@@ -5,10 +5,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reelscope.export.columns import COLUMNS, flat_row, in_order, stages_in_order, value_of
+from reelscope.export.column import Cell, value_of
+from reelscope.export.columns import columns, in_order, stages_in_order
+from reelscope.export.columns import flat_row as row_of
 from reelscope.records import STAGE_VALUES, StageRecord, VideoRecord, Voice
+from reelscope.settings import Describe
 
 Make = Callable[..., VideoRecord]
+COLUMNS = columns(Describe().dimensions)
+
+
+def flat_row(record: VideoRecord) -> dict[str, Cell]:
+    return row_of(record, COLUMNS)
 
 
 def test_names_are_unique_and_every_column_is_explained() -> None:

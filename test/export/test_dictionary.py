@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from reelscope.export.batch import ErrorRow, export_batch
-from reelscope.export.columns import COLUMNS
+from reelscope.export.columns import columns
 from reelscope.export.dictionary import keys, render
 from reelscope.export.video import VIDEO_FILES, export_video
 from reelscope.pipeline.summary import Summary
 from reelscope.records import STAGE_VALUES, StageRecord, VideoRecord
+from reelscope.settings import Describe
 
 Make = Callable[..., VideoRecord]
+DIMENSIONS = Describe().dimensions
+COLUMNS = columns(DIMENSIONS)
 MODELS = [ErrorRow, VideoRecord, Summary, *STAGE_VALUES.values(), *VIDEO_FILES.values()]
 
 WITHOUT_UNIT = {
@@ -58,7 +61,7 @@ def page(repository: Path) -> str:
 
 
 def test_the_page_is_what_the_code_says(page: str) -> None:
-    assert page == render(Summary), "run: python scripts/make_dictionary.py"
+    assert page == render(Summary, DIMENSIONS), "run: python scripts/make_dictionary.py"
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -96,7 +99,8 @@ def test_every_key_of_the_other_files_is_explained(
     audio = "audio_analysis_results.json"
     assert_explained(json.loads((tmp_path / audio).read_text()), known(f"### {audio}", page))
 
-    export_batch([make(voice=failed)], tmp_path, settings={}, summary={})
+    failing = [make(voice=failed)]
+    export_batch(failing, tmp_path, table=COLUMNS, settings={}, summary={}, dictionary=page)
     for name, heading in {
         "errors.csv": "## errors",
         "video_features_results.csv": "## Col",

@@ -5,13 +5,14 @@ data/results/<batch_id>/
     errors.csv                                    one row per failed stage
     settings.yml                                  the settings of the run
     summary.json                                  the run in numbers
+    data-dictionary.md                            what each column and key of these says
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +21,8 @@ from pydantic import Field
 
 from reelscope.atomic import open_atomic, write_atomic
 from reelscope.export.cells import csv_line, json_row
-from reelscope.export.columns import COLUMNS, flat_row, in_order, stages_in_order
+from reelscope.export.column import Column
+from reelscope.export.columns import flat_row, in_order, stages_in_order
 from reelscope.export.parquet import ParquetRows
 from reelscope.records import Frozen, VideoRecord
 
@@ -46,16 +48,20 @@ def export_batch(
     records: Iterable[VideoRecord],
     folder: Path,
     *,
+    table: Sequence[Column],
     settings: Mapping[str, Any],
     summary: Mapping[str, Any],
+    dictionary: str,
 ) -> None:
     """Write the files of a batch.
 
     Args:
         records: of every video of the batch; a stream must come ordered by creator and
             video id. It is gone through once and not held.
+        table: the columns, of the batch's own dimensions.
         settings: resolved, without secrets; written as it is.
         summary: plain data; written as it is.
+        dictionary: the page that explains it all; written as it is.
 
     Raises:
         OutputError: a file cannot be written.
@@ -66,16 +72,16 @@ def export_batch(
         def opened(name: str) -> BinaryIO:
             return stack.enter_context(open_atomic(folder / name))
 
-        table = opened("video_features_results.csv")
+        cells = opened("video_features_results.csv")
         objects = opened("video_features_results.json")
         errors = opened("errors.csv")
-        parquet = stack.enter_context(ParquetRows(opened("video_features_results.parquet")))
-        table.write(csv_line(column.name for column in COLUMNS))
+        parquet = stack.enter_context(ParquetRows(opened("video_features_results.parquet"), table))
+        cells.write(csv_line(column.name for column in table))
         errors.write(csv_line(ErrorRow.model_fields))
         joint = "[\n"
         for record in in_order(records):
-            row = flat_row(record)
-            table.write(csv_line(row.values()))
+            row = flat_row(record, table)
+            cells.write(csv_line(row.values()))
             objects.write((joint + json_row(row)).encode("utf-8"))
             parquet.add(row, record)
             joint = ",\n"
@@ -84,6 +90,7 @@ def export_batch(
         objects.write(b"[]\n" if joint == "[\n" else b"\n]\n")
     text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
     write_atomic(folder / "settings.yml", text)
+    write_atomic(folder / "data-dictionary.md", dictionary)
     write_atomic(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 

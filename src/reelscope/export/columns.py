@@ -1,18 +1,18 @@
 """The one table of columns: what a row of the CSV, JSON and Parquet files says of a video.
 
-The files, the Parquet schema and docs/data-dictionary.md are made from it. A column is
-None (an empty cell) where its stage did not run, was skipped or failed; `status_<stage>`
-says which.
+The files, the Parquet schema and the data dictionaries are made from it. A column is None
+(an empty cell) where its stage did not run, was skipped or failed; `status_<stage>` says
+which. Those of stage `describe` follow the dimensions in the config: description.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import fmean
-from typing import Literal, TypeAlias, TypeVar
 
+from reelscope.export.column import TEXT_JOINT, Cell, Column, of_stage
+from reelscope.export.description import description_columns
 from reelscope.records import (
     STAGE_VALUES,
     Captions,
@@ -37,52 +37,30 @@ from reelscope.records import (
     StageRecord,
     Stills,
     Transcript,
-    Value,
     VideoRecord,
     Voice,
 )
+from reelscope.settings import Dimension
 
-Cell: TypeAlias = str | int | float | bool | datetime | None
-CellType: TypeAlias = Literal["text", "integer", "number", "boolean", "time"]
-V = TypeVar("V", bound=Value)
-
-TEXT_JOINT = " | "
-"""Between the texts of a cell that holds several."""
 MOST_SOUNDS = 10
 """In a cell; the record has all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column.
+def columns(dimensions: Sequence[Dimension]) -> tuple[Column, ...]:
+    """Every column, in the order of the files.
 
-    Attributes:
-        name: in every format.
-        type: `time` is a UTC time with microseconds; `number` is a 64-bit float.
-        unit: what one stands for; None for text, booleans and plain counts.
-        description: what it says, a sentence.
-        stage: whose value it comes from; `source` and `record` are not stages.
-        get: takes it out of a record.
+    Args:
+        dimensions: what the description asks for, `description.dimensions`.
+
+    Raises:
+        ConfigError: two columns would have the same name.
     """
-
-    name: str
-    type: CellType
-    unit: str | None
-    description: str
-    stage: str
-    get: Callable[[VideoRecord], Cell]
+    return (*_BEFORE, *description_columns(dimensions), *_RECORD)
 
 
-def flat_row(record: VideoRecord) -> dict[str, Cell]:
-    """The record as one flat row: every column's name with its value or None."""
-    return {column.name: column.get(record) for column in COLUMNS}
-
-
-def value_of(record: VideoRecord, kind: type[V]) -> V | None:
-    """The value of the stage that `kind` belongs to, if that stage is Ok."""
-    stage = record.stages.get(kind.stage)
-    value = stage.value if stage and stage.status == "ok" else None
-    return value if isinstance(value, kind) else None
+def flat_row(record: VideoRecord, table: Iterable[Column]) -> dict[str, Cell]:
+    """The record as one flat row: the name of each column of `table` with its value or None."""
+    return {column.name: column.get(record) for column in table}
 
 
 def in_order(records: Iterable[VideoRecord]) -> Iterator[VideoRecord]:
@@ -117,22 +95,6 @@ def _place(record: VideoRecord) -> tuple[str, str]:
 
 
 # ---------------------------------------------------------------------- taking out
-
-
-def _of_stage(
-    kind: type[V], *rows: tuple[str, CellType, str | None, str, Callable[[V], Cell]]
-) -> list[Column]:
-    def getter(read: Callable[[V], Cell]) -> Callable[[VideoRecord], Cell]:
-        def get(record: VideoRecord) -> Cell:
-            value = value_of(record, kind)
-            return None if value is None else read(value)
-
-        return get
-
-    return [
-        Column(name, cell_type, unit, text, kind.stage, getter(read))
-        for name, cell_type, unit, text, read in rows
-    ]
 
 
 def _utc(time: datetime | None) -> datetime | None:
@@ -236,7 +198,7 @@ _SOURCE = [
            "data/tiktok_frames.", "source", lambda r: r.source.frames_id),
 ]  # fmt: skip
 
-_PLATFORM = _of_stage(
+_PLATFORM = of_stage(
     Platform,
     ("platform", "text", None, "Where the video comes from: tiktok, folder, ...", lambda v: v.name),
     ("caption", "text", None, "What the creator wrote under it.", lambda v: v.caption),
@@ -266,7 +228,7 @@ _PLATFORM = _of_stage(
      lambda v: v.is_ai_generated),
 )  # fmt: skip
 
-_PROBE = _of_stage(
+_PROBE = of_stage(
     Probe,
     ("container", "text", None, "Format of the file.", lambda v: v.container),
     ("duration_s", "number", "s", "Length, measured from the packets.", lambda v: v.duration_s),
@@ -294,7 +256,7 @@ _PROBE = _of_stage(
      lambda v: v.integrity.bad_packets),
 )  # fmt: skip
 
-_VOICE = _of_stage(
+_VOICE = of_stage(
     Voice,
     ("speech_s", "number", "s", "Time in which somebody speaks.", lambda v: v.speech_s),
     ("speech_share", "number", "0-1", "That time as a share of the sound.",
@@ -305,7 +267,7 @@ _VOICE = _of_stage(
      lambda v: v.segments[0].start_s if v.segments else None),
 )  # fmt: skip
 
-_EVENTS = _of_stage(
+_EVENTS = of_stage(
     Events,
     ("events_speech_s", "number", "s", "Speech without music.", _seconds("speech")),
     ("events_music_s", "number", "s", "Music without speech.", _seconds("music")),
@@ -327,7 +289,7 @@ _EVENTS = _of_stage(
      lambda v: v.loudness.true_peak_dbtp),
 )  # fmt: skip
 
-_SEPARATION = _of_stage(
+_SEPARATION = of_stage(
     Separation,
     ("separated", "boolean", None, "Whether voices were separated from the music behind them.",
      lambda v: v.applied),
@@ -335,14 +297,14 @@ _SEPARATION = _of_stage(
      lambda v: round(v.seconds / v.duration_s, 6) if v.duration_s else None),
 )  # fmt: skip
 
-_SOUNDS = _of_stage(
+_SOUNDS = of_stage(
     Sounds,
     ("sounds", "text", None, "The surest sounds that have a name, each with when it is heard, "
      "in order of time.", lambda v: TEXT_JOINT.join(_named_sounds(v)) or None),
     ("sounds_count", "integer", None, "Sounds that have a name.", lambda v: len(v.tags)),
 )  # fmt: skip
 
-_TRANSCRIPT = _of_stage(
+_TRANSCRIPT = of_stage(
     Transcript,
     ("transcript", "text", None, "What is said, after the garbage filter if that is on.",
      lambda v: v.text or None),
@@ -360,7 +322,7 @@ _TRANSCRIPT = _of_stage(
      lambda v: v.sound),
 )  # fmt: skip
 
-_SPEECH_RATE = _of_stage(
+_SPEECH_RATE = of_stage(
     SpeechRate,
     ("speech_rate_method", "text", None, "Measured from `words` or from `syllable_nuclei`.",
      lambda v: v.method),
@@ -388,7 +350,7 @@ _SPEECH_RATE = _of_stage(
 )  # fmt: skip
 
 _PICTURES = [
-    *_of_stage(
+    *of_stage(
         Keyframes,
         ("frames", "integer", None, "Moments that were looked at.", lambda v: len(v.frames)),
         ("frames_iframe", "integer", None, "Of those: key frames of the codec.",
@@ -397,7 +359,7 @@ _PICTURES = [
         ("frames_highlight", "integer", None, "Of those: in the middle of speech.",
          _frames("highlight")),
     ),
-    *_of_stage(
+    *of_stage(
         Quality,
         ("frames_kept", "integer", None, "Frames good enough to look at.", _verdicts("kept")),
         ("frames_black", "integer", None, "Frames left out as black.", _verdicts("black")),
@@ -413,20 +375,20 @@ _PICTURES = [
         ("mean_quality", "number", "0-1", "Mean quality score of the kept frames.",
          _mean(lambda f: f.score)),
     ),
-    *_of_stage(
+    *of_stage(
         Similarity,
         ("frames_distinct", "integer", None, "Kept frames that do not look like another.",
          lambda v: len(v.kept_s)),
         ("frames_near_duplicate", "integer", None, "Frames that another one stands for.",
          lambda v: sum(len(group.stands_for) for group in v.groups)),
     ),
-    *_of_stage(
+    *of_stage(
         Stills,
         ("stills", "integer", None, "Pictures saved at full size.", lambda v: len(v.frames)),
     ),
 ]  # fmt: skip
 
-_SHOTS = _of_stage(
+_SHOTS = of_stage(
     Shots,
     ("shots", "integer", None, "Shots.", lambda v: len(v.shots)),
     ("cuts", "integer", None, "Hard cuts.", lambda v: sum(c.kind == "cut" for c in v.cuts)),
@@ -456,7 +418,7 @@ _SHOTS = _of_stage(
      lambda v: v.hook.music_share),
 )  # fmt: skip
 
-_TEXT = _of_stage(
+_TEXT = of_stage(
     OnScreenText,
     ("texts", "text", None, "What is written on the screen, each text once, in order of "
      f"appearance, joined by '{TEXT_JOINT}'.", lambda v: TEXT_JOINT.join(texts_of(v)) or None),
@@ -467,7 +429,7 @@ _TEXT = _of_stage(
      lambda v: min((a.start_s for a in v.appearances), default=None)),
 )  # fmt: skip
 
-_OBJECTS = _of_stage(
+_OBJECTS = of_stage(
     Detections,
     ("objects", "text", None, "What is seen, each with its time on screen, the longest first, "
      f"joined by '{TEXT_JOINT}'.",
@@ -479,7 +441,7 @@ _OBJECTS = _of_stage(
      lambda v: max((o.seconds for o in v.objects if o.product), default=None)),
 )  # fmt: skip
 
-_EMBEDDING = _of_stage(
+_EMBEDDING = of_stage(
     Embedding,
     ("category", "text", None, "What it is about, from the coarsest level to the finest, joined "
      "by ' > ' (CLIP).", lambda v: " > ".join(match.name for match in v.categories) or None),
@@ -502,7 +464,7 @@ _EMBEDDING = _of_stage(
      lambda v: v.model if v.frames else None),
 )  # fmt: skip
 
-_CHOICE = _of_stage(
+_CHOICE = of_stage(
     Choice,
     ("chosen_frames", "integer", None, "Frames that stand for the video.",
      lambda v: len(v.frames)),
@@ -512,7 +474,7 @@ _CHOICE = _of_stage(
      lambda v: " ".join(frame.file for frame in v.frames) or None),
 )  # fmt: skip
 
-_CAPTIONS = _of_stage(
+_CAPTIONS = of_stage(
     Captions,
     ("frame_captions", "text", None, "What a model says of the chosen frames, in order of time, "
      f"joined by '{TEXT_JOINT}' (BLIP).",
@@ -533,9 +495,8 @@ _RECORD = [
     ),
 ]  # fmt: skip
 
-COLUMNS: tuple[Column, ...] = (
+_BEFORE = (
     *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SOUNDS, *_TRANSCRIPT,
     *_SPEECH_RATE, *_PICTURES, *_SHOTS, *_TEXT, *_OBJECTS, *_EMBEDDING, *_CHOICE, *_CAPTIONS,
-    *_RECORD,
 )  # fmt: skip
-"""Every column, in the order of the files."""
+"""Before those of the description."""

@@ -11,48 +11,60 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
+from pydantic import JsonValue
+
 from reelscope.atomic import open_atomic
 from reelscope.export.cells import csv_line
-from reelscope.export.columns import COLUMNS, flat_row, in_order
+from reelscope.export.column import Column
+from reelscope.export.columns import flat_row, in_order
 from reelscope.export.report import Report
 from reelscope.records import SCHEMA_VERSION, VideoRecord
 
 
 def export_creator(
-    records: Iterable[VideoRecord], folder: Path, *, frames_root: Path | None = None
+    records: Iterable[VideoRecord],
+    folder: Path,
+    *,
+    table: Sequence[Column],
+    frames_root: Path | None = None,
+    creator_summary: Mapping[str, JsonValue] | None = None,
 ) -> None:
     """Write the files of one creator; `folder` is named after the creator.
 
     Args:
         records: all of one creator; a stream must come in order of the video ids. Not
             more than one of them is held at a time.
+        table: the columns of the CSV file.
         frames_root: where the frames folders stand; for the links of the report. By
             default `../../tiktok_frames` as seen from `folder`.
+        creator_summary: what a model says of the creator, for the report's head; None:
+            nothing was asked.
 
     Raises:
         OutputError: a file cannot be written.
         ValueError: a stream is not in order.
     """
     frames_root = frames_root or folder.parent.parent / "tiktok_frames"
-    report = Report(folder.name, frames_link=quote(os.path.relpath(frames_root, folder)))
+    link = quote(os.path.relpath(frames_root, folder))
+    report = Report(folder.name, frames_link=link, summary=creator_summary)
     with contextlib.ExitStack() as stack:
 
         def opened(name: str) -> BinaryIO:
             return stack.enter_context(open_atomic(folder / name))
 
-        table = opened(f"{folder.name}.csv")
+        cells = opened(f"{folder.name}.csv")
         full = opened(f"{folder.name}.json")
         page = opened("report.md")
-        table.write(csv_line(column.name for column in COLUMNS))
+        cells.write(csv_line(column.name for column in table))
         full.write(_head(folder.name))
         joint = b"\n"
         for record in in_order(records):
-            table.write(csv_line(flat_row(record).values()))
+            cells.write(csv_line(flat_row(record, table).values()))
             full.write(joint + _sorted_stages(record).model_dump_json().encode("utf-8"))
             report.add(record)
             joint = b",\n"

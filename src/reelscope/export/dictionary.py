@@ -1,12 +1,14 @@
-"""docs/data-dictionary.md, made from the column table and from the models themselves.
+"""data-dictionary.md, made from the column table and from the models themselves.
 
-`scripts/make_dictionary.py` writes the page; a test holds it against this.
+`scripts/make_dictionary.py` writes docs/data-dictionary.md, the page of the dimensions that
+are asked for by default; a test holds it against this. Each batch has the page of its own.
 """
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,9 +16,11 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, JsonValue
 
 from reelscope.export.batch import ErrorRow
-from reelscope.export.columns import COLUMNS
+from reelscope.export.columns import columns
+from reelscope.export.description import in_short, title
 from reelscope.export.video import VIDEO_FILES
-from reelscope.records import SCHEMA_VERSION, STAGE_VALUES, VideoRecord
+from reelscope.records import SCHEMA_VERSION, STAGE_VALUES, Description, Evidence, VideoRecord
+from reelscope.settings import AnswerField, Dimension, FieldType
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +50,28 @@ def keys(model: type[BaseModel], *, above: str = "") -> Iterator[Key]:
             yield from keys(shape.model, above=f"{path}.")
 
 
-def render(summary: type[BaseModel]) -> str:
+def render(summary: type[BaseModel], dimensions: Sequence[Dimension]) -> str:
     """The page.
 
     Args:
         summary: the model of summary.json, which a room above this one owns.
+        dimensions: what the description asks for, `description.dimensions`.
+
+    Raises:
+        ConfigError: two columns would have the same name.
     """
-    columns = [(f"`{c.name}`", c.type, c.unit or "", c.stage, c.description) for c in COLUMNS]
+    rows = [
+        (f"`{c.name}`", c.type, c.unit or "", c.stage, c.description) for c in columns(dimensions)
+    ]
     parts = [
         _HEAD.format(version=SCHEMA_VERSION),
         _COLUMNS,
-        _table(("column", "type", "unit", "stage", "meaning"), columns),
+        _table(("column", "type", "unit", "stage", "meaning"), rows),
         _ERRORS,
         _key_table(ErrorRow, first="column"),
         _RECORD,
         _key_table(VideoRecord),
-        *_stage_parts(),
+        *_stage_parts(dimensions),
         "## Files in a video's folder\n",
         _TEXT_FILES,
         *_file_parts(),
@@ -72,11 +82,15 @@ def render(summary: type[BaseModel]) -> str:
     return "\n".join(parts)
 
 
-def _stage_parts() -> Iterator[str]:
+def _stage_parts(dimensions: Sequence[Dimension]) -> Iterator[str]:
     for stage, model in STAGE_VALUES.items():
         yield f"### Stage `{stage}`: keys of `stages.{stage}.value`\n"
         yield f"{_about(model)}\n"
         yield _key_table(model)
+        if model is Description:
+            yield _DIMENSIONS
+            asked = (key for dimension in dimensions for key in answer_keys(dimension))
+            yield _rows_of(asked)
 
 
 def _file_parts() -> Iterator[str]:
@@ -94,14 +108,46 @@ def _about(model: type[BaseModel]) -> str:
 
 
 def _key_table(model: type[BaseModel], *, first: str = "key") -> str:
-    rows = [(f"`{k.path}`", k.type, k.unit, k.description) for k in keys(model)]
+    return _rows_of(keys(model), first=first)
+
+
+def _rows_of(found: Iterable[Key], *, first: str = "key") -> str:
+    rows = [(f"`{k.path}`", k.type, k.unit, k.description) for k in found]
     return _table((first, "type", "unit", "meaning"), rows)
+
+
+_PIPE = re.compile(r"(\\*)\|")
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    cells = [[_PIPE.sub(r"\1\1\\|", cell) for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n"
+
+
+# ------------------------------------------------------------------------- dimensions
+
+_ANSWERS: dict[FieldType, str] = {
+    "text": "text", "texts": "list of text", "number": "number", "integer": "integer",
+    "share": "number", "boolean": "boolean", "object": "object", "objects": "list of object",
+    "evidence": "list of object",
+}  # fmt: skip
+"""Type of the answer -> in words; those with choices name them."""
+
+
+def answer_keys(asked: AnswerField, *, above: str = "") -> Iterator[Key]:
+    """The keys of the answer to a dimension, or (with `above`, its path) of a field in it."""
+    listed = asked.type in ("texts", "choices", "objects", "evidence")
+    path = f"{above or f'dimensions.{asked.name}.value'}{'[]' if listed else ''}"
+    choices = " / ".join(f"`{choice.replace('`', chr(39))}`" for choice in asked.choices)
+    words = f"list of {choices}" if asked.type == "choices" else choices or _ANSWERS[asked.type]
+    null = " or null" if asked.optional else ""
+    unit = "0-1" if asked.type == "share" else ""
+    yield Key(path, words + null, unit, in_short(asked.instruction.strip() or title(asked.name)))
+    if asked.type == "evidence":
+        yield from keys(Evidence, above=f"{path}.")
+    for field in asked.fields:
+        yield from answer_keys(field, above=f"{path}.{field.name}")
 
 
 # ----------------------------------------------------------------------------- types
@@ -163,7 +209,8 @@ def _limits(metadata: Iterable[object]) -> tuple[object, ...]:
 _SUFFIX_UNITS = {
     "_s": "s", "_ns": "ns", "_hz": "Hz", "_bps": "bit/s", "_bytes": "bytes", "_px": "px",
     "_px[]": "px", "_deg": "degrees", "_lufs": "LUFS", "_lu": "LU", "_dbtp": "dBTP",
-    "_duration": "s", "_per_minute": "1/min", "_wpm": "1/min",
+    "_duration": "s", "_per_minute": "1/min", "_wpm": "1/min", "_usd": "USD",
+    "_tokens": "tokens",
 }  # fmt: skip
 _UNITS = {
     "width": "px", "height": "px", "box": "px", "fps": "1/s", "seconds": "s",
@@ -189,7 +236,8 @@ def _unit(name: str, shape: _Shape) -> str:
 _HEAD = """\
 # Data dictionary
 
-<!-- Made by scripts/make_dictionary.py from the code. Do not edit: a test compares. -->
+<!-- Made from the code and from description.dimensions (docs/: by
+scripts/make_dictionary.py, and a test compares). Do not edit. -->
 
 Every column and every key that Reelscope writes, schema version {version}. The version is
 raised when a reader of the files has to change.
@@ -224,6 +272,12 @@ a batch, and in `data/analysis_results/<creator>/<creator>.csv` for all videos o
   `embeddings.npz` beside the record.
 """
 
+_DIMENSIONS = """\
+The dimensions are those of `description.dimensions` in the settings. Each gives one column, an
+object one per field; several texts in a cell are joined by ' | ', fields by '; '. Nulls and
+evidence are left out of the cells. These are the keys of their answers:
+"""
+
 _ERRORS = """\
 ## errors.csv: one row per failed stage
 
@@ -240,7 +294,7 @@ for every stage, how it ended and what it found.
 
 _TEXT_FILES = """\
 `speech_transcription.txt`, `subtitles.srt` and `subtitles.vtt` are texts made from stage
-`transcribe`: [transcript.md](transcript.md). The others hold JSON.
+`transcribe`; docs/transcript.md of the project describes them. The others hold JSON.
 """
 
 _CREATOR = """\
@@ -256,5 +310,6 @@ _BATCH = """\
 ## Files of a batch
 
 In `data/results/<batch_id>/`, beside the tables above: `settings.yml`, every setting of the run
-without secrets (the keys of config/config.yml), and summary.json, the run in numbers:
+without secrets (the keys of config/config.yml); `data-dictionary.md`, this page for the
+dimensions that the batch asked for; and summary.json, the run in numbers:
 """

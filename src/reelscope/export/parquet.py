@@ -7,11 +7,11 @@ vector.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from reelscope.export.columns import COLUMNS, Cell, value_of
+from reelscope.export.column import Cell, Column, value_of
 from reelscope.records import SCHEMA_VERSION, Embedding, VideoRecord
 
 ROWS_PER_GROUP = 1000
@@ -24,8 +24,8 @@ VECTOR_MEANING = (
 )
 
 
-def schema() -> Any:
-    """The pyarrow schema of the file."""
+def schema(table: Sequence[Column]) -> Any:
+    """The pyarrow schema of a file with these columns."""
     import pyarrow as pa
 
     types = {
@@ -42,7 +42,7 @@ def schema() -> Any:
             nullable=True,
             metadata={"unit": column.unit or "", "description": column.description},
         )
-        for column in COLUMNS
+        for column in table
     ]
     meaning = {"unit": "", "description": VECTOR_MEANING}
     fields.append(pa.field(VECTOR, pa.list_(pa.float32()), nullable=True, metadata=meaning))
@@ -50,12 +50,12 @@ def schema() -> Any:
 
 
 class ParquetRows:
-    """Writes rows to a file that somebody else opened and closes."""
+    """Writes rows of these columns to a file that somebody else opened and closes."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, table: Sequence[Column]) -> None:
         import pyarrow.parquet as pq
 
-        self._schema = schema()
+        self._schema = schema(table)
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
         self._rows: list[Mapping[str, Cell | tuple[float, ...]]] = []
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from reelscope.export.columns import stages_in_order, texts_of, value_of
+from pydantic import JsonValue
+
+from reelscope.export.column import value_of
+from reelscope.export.columns import stages_in_order, texts_of
+from reelscope.export.description import as_evidence, evidence_of, title
 from reelscope.export.video import why_missing
 from reelscope.records import (
     Captions,
     Choice,
+    Description,
     Detections,
     Events,
+    Evidence,
     OnScreenText,
     Platform,
     Probe,
@@ -32,10 +38,24 @@ from reelscope.records import (
 MAX_TEXT = 300
 """Characters of a caption or of the texts on screen; the whole stands in the other files."""
 
+MAX_ANSWER = 1000
+"""Characters of an answer to one dimension."""
+MOST_EVIDENCE = 3
+"""Of an answer."""
+
 # What formats or links in the middle of a line (CommonMark 0.31 section 6, GFM autolinks).
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|~!&$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _HIDDEN = {"Cc", "Cf", "Cs"}  # among them the marks that turn the direction of a line
 _JOINERS = "\u200c\u200d"  # Persian words and joined emoji need them
+_FIRST = (
+    "description", "target_demographics", "category", "call_to_action", "tone", "brand_safety",
+    "sponsorship", "selling_points",
+)  # fmt: skip
+_LABELS = {"target_demographics": "For"}
+_LEVELS = ("level_1", "level_2", "level_3")
+_SUMMARY = (
+    "overview", "audience", "recurring_themes", "recurring_formats", "products_and_brands", "tone",
+)  # fmt: skip
 _HEADS = ("video", "length", "speech", "rate", "loudness", "cuts/min", "texts", "not done")
 
 
@@ -54,11 +74,20 @@ class Report:
     Args:
         creator: for the heading.
         frames_link: from the page to the folder of the frames folders, URL-quoted.
+        summary: what a model says of the creator, by the keys of `_SUMMARY`; None: nothing
+            was asked. Other keys are not shown.
     """
 
-    def __init__(self, creator: str, *, frames_link: str) -> None:
+    def __init__(
+        self,
+        creator: str,
+        *,
+        frames_link: str,
+        summary: Mapping[str, JsonValue] | None = None,
+    ) -> None:
         self.creator = creator
         self.frames_link = frames_link
+        self.summary = summary or {}
         self._rows: list[str] = []
         self._sections: list[str] = []
         self._seconds = 0.0
@@ -75,8 +104,10 @@ class Report:
         """The page."""
         count = f"{len(self._rows)} video{'' if len(self._rows) == 1 else 's'}"
         table = "\n".join([f"| {' | '.join(_HEADS)} |", "|---" * len(_HEADS) + "|", *self._rows])
-        head = f"# {escape(self.creator)}\n\n{count}, {_clock(self._seconds)} in all.\n\n{table}\n"
-        return "\n".join([head, *self._sections])
+        head = f"# {escape(self.creator)}\n\n{count}, {_clock(self._seconds)} in all.\n"
+        said = "".join(f"- {line}\n" for line in _labelled(self.summary, _SUMMARY))
+        parts = [head, said, f"{table}\n", *self._sections]
+        return "\n".join(part for part in parts if part)
 
     def _lines(self, record: VideoRecord) -> Iterator[str]:
         for line in (*_facts(record), *_troubles(record)):
@@ -108,6 +139,8 @@ def _cells(record: VideoRecord) -> list[str]:
 
 def _facts(record: VideoRecord) -> Iterator[str]:
     """What was found, a line each."""
+    if description := value_of(record, Description):
+        yield from _description_lines(description)
     if (platform := value_of(record, Platform)) and platform.caption:
         yield f"Caption: {escape(platform.caption)}"
     if probe := value_of(record, Probe):
@@ -135,6 +168,70 @@ def _facts(record: VideoRecord) -> Iterator[str]:
     if (seen := value_of(record, Detections)) and seen.objects:
         names = ", ".join(f"{thing.label} {thing.seconds:.1f} s" for thing in seen.objects)
         yield f"Seen: {escape(names)}"
+
+
+def _description_lines(description: Description) -> Iterator[str]:
+    """What a model says of the video, with what that rests on."""
+    if description.refusal is not None:
+        why = description.refusal.reason or description.refusal.kind
+        yield f"Description refused: {escape(why)}"
+    names = [name for name in _FIRST if name in description.dimensions]
+    for name in dict.fromkeys([*names, *description.dimensions]):
+        if text := _in_words(_main(name, description.dimensions[name].value)):
+            label = escape(_LABELS.get(name, title(name)))
+            named = _evidence(evidence_of(description, name))
+            yield f"{label}: {escape(text, longest=MAX_ANSWER)}{named}"
+    if description.missing:
+        why = " (the answer ended too early)" if description.truncated else ""
+        yield f"Not answered{why}: {escape(', '.join(map(title, description.missing)))}"
+
+
+def _main(name: str, value: JsonValue) -> JsonValue:
+    """Of the dimensions that are known here, what a reader wants of them first."""
+    if not isinstance(value, dict):
+        return value
+    if levels := [value[key] for key in _LEVELS if isinstance(value.get(key), str)]:
+        return " > ".join(map(str, levels))
+    if name == "target_demographics" and isinstance(value.get("summary"), str):
+        return value["summary"]
+    if name == "sponsorship" and isinstance(value.get("verdict"), str):
+        signs = _in_words(value.get("indicators"), inside=True)
+        return f"{value['verdict']}, {signs}" if signs else value["verdict"]
+    return value
+
+
+def _in_words(value: JsonValue, *, inside: bool = False) -> str:
+    """Any answer as a text, without nulls and evidence."""
+    if value is None or as_evidence(value) is not None:
+        return ""
+    if isinstance(value, dict):
+        texts = ((key, _in_words(item, inside=True)) for key, item in value.items())
+        joined = "; ".join(f"{key.replace('_', ' ')}: {text}" for key, text in texts if text)
+        return f"({joined})" if inside and joined else joined
+    if isinstance(value, list):
+        whole = any(isinstance(item, dict) for item in value) and not inside
+        texts_of_it = (_in_words(item, inside=inside) for item in value)
+        return (" / " if whole else ", ").join(text for text in texts_of_it if text)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _evidence(named: list[Evidence]) -> str:
+    """What an answer rests on, at most MOST_EVIDENCE; what the video does not have first."""
+    told = [evidence for evidence in named if evidence.quote or not evidence.found]
+    texts = []
+    for evidence in sorted(told, key=lambda e: e.found)[:MOST_EVIDENCE]:
+        what = f"“{escape(evidence.quote, longest=80)}”" if evidence.quote else evidence.source
+        when = f" {evidence.time_s:.1f} s" if evidence.time_s is not None else ""
+        texts.append(f"{what}{when}" + ("" if evidence.found else " **not found**"))
+    return f" ({'; '.join(texts)})" if texts else ""
+
+
+def _labelled(values: Mapping[str, JsonValue], names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        if text := _in_words(values.get(name)):
+            yield f"{title(name)}: {escape(text, longest=MAX_ANSWER)}"
 
 
 def _troubles(record: VideoRecord) -> Iterator[str]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from math import exp
 from statistics import fmean
 
-from reelscope.export.columns import value_of
+from reelscope.export.column import value_of
 from reelscope.export.cues import Cue, clean, cues
 from reelscope.records import (
     Platform,

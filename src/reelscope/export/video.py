@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from reelscope.atomic import write_atomic
 from reelscope.audio.separate import STEMS
 from reelscope.errors import OutputError
-from reelscope.export.columns import value_of
+from reelscope.export.column import value_of
 from reelscope.export.transcript import text_files
 from reelscope.records import (
     SCHEMA_VERSION,

@@ -15,7 +15,9 @@ from reelscope.crawl.names import safe_name
 from reelscope.engines.device import Devices
 from reelscope.errors import RunStopped, UsageError
 from reelscope.export.batch import export_batch
+from reelscope.export.columns import columns
 from reelscope.export.creator import export_creator
+from reelscope.export.dictionary import render
 from reelscope.export.video import export_video
 from reelscope.media.clip import Clip
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, batch_lock, read_record
@@ -107,11 +109,13 @@ def plan_batch(
 
     Raises:
         UsageError: the batch's name is not possible, or a stage is unknown.
+        ConfigError: two dimensions of the description would have the same column.
     """
     if batch_id is not None and safe_name(batch_id) != batch_id:
         raise UsageError(
             f"--batch-id: a batch cannot be named {batch_id!r}; try {safe_name(batch_id)!r}"
         )
+    columns(settings.description.dimensions)  # no two of a name
     graph = build_graph(settings)
     limited = _limited(sources, settings.processing.limit_per_creator)
     return Batch(
@@ -202,13 +206,18 @@ class BatchRun:
         )
 
     def _export(self, folder: Path, summary: Summary) -> None:
+        dimensions = self.batch.settings.description.dimensions
+        table = columns(dimensions)
         for creator in self.batch.creators:
-            export_creator(self._store.creator_records(creator), self._store.root / creator)
+            records = self._store.creator_records(creator)
+            export_creator(records, self._store.root / creator, table=table)
         export_batch(
             Records(self._store, self.batch.sources),
             folder,
+            table=table,
             settings=self.batch.settings.public(),
             summary=summary.model_dump(mode="json"),
+            dictionary=render(Summary, dimensions),
         )
 
     def _open_clip(self, record: VideoRecord) -> Clip:
