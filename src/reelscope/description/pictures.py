@@ -13,8 +13,8 @@ from reelscope.records import ChosenFrame, SentImage
 
 
 def sent_picture(
-    folder: Path,
-    frame: ChosenFrame,
+    path: Path,
+    time_s: float,
     *,
     longest_side: int,
     quality: int,
@@ -26,8 +26,8 @@ def sent_picture(
     smaller: a second compression would only cost quality.
 
     Args:
-        folder: the video's frames folder.
-        frame: which of them.
+        path: of the picture.
+        time_s: when it is shown, seconds.
         longest_side: of what is sent, at most, pixels.
         quality: of the JPEG file, 1-100.
         detail: how closely the model looks.
@@ -35,7 +35,6 @@ def sent_picture(
     Raises:
         OutputError: the picture is gone, or is none any more.
     """
-    path = folder / frame.file
     image = read_jpeg(path)
     before = _bytes(path)
     small = shrink(image, longest_side)
@@ -43,10 +42,10 @@ def sent_picture(
     if small.shape != image.shape:
         data = jpeg_bytes(small, quality)
     height, width = small.shape[:2]
-    picture = Picture(frame.file, data, width, height, detail)
+    picture = Picture(path.name, data, width, height, detail)
     return picture, SentImage(
-        time_s=frame.time_s,
-        file=frame.file,
+        time_s=time_s,
+        file=path.name,
         width=width,
         height=height,
         bytes_before=len(before),

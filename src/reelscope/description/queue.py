@@ -77,13 +77,21 @@ class BatchQueue:
 
     Args:
         folder: of the batch of videos; everything stands in `describe/` below it.
+        chat: the server that takes batches.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, chat: ChatBatches) -> None:
+        self.chat = chat
+        self.name = folder.name
         self.folder = folder / FOLDER
         self._lock = threading.Lock()
         self._batches: Batches | None = None
         self._asked: dict[str, str | None] | None = None
+
+    @property
+    def remedy(self) -> str:
+        """How the answers are fetched."""
+        return f"python main.py describe collect --batch-id {self.name}"
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -105,7 +113,7 @@ class BatchQueue:
             return under_way[name] or "a file that is being handed over"
         return "the queue" if self._line_path(name).exists() else None
 
-    def add(self, source: VideoSource, request: ChatRequest, chat: ChatBatches) -> None:
+    def add(self, source: VideoSource, request: ChatRequest) -> None:
         """Let a request wait for the next hand-over.
 
         Raises:
@@ -116,14 +124,10 @@ class BatchQueue:
             custom_id=name, creator=source.creator, video_id=source.video_id, key=request.key
         )
         head = waiting.model_dump_json().encode() + b"\n"
-        write_atomic(self._line_path(name), head + chat.line(name, request))
+        write_atomic(self._line_path(name), head + self.chat.line(name, request))
 
-    def submit(self, chat: ChatBatches, *, name: str) -> tuple[Part, ...]:
+    def submit(self) -> tuple[Part, ...]:
         """Hand over all that waits, and what an earlier call was killed over.
-
-        Args:
-            chat: the server.
-            name: of the batch of videos; part of the labels.
 
         Returns:
             The parts that were handed over now.
@@ -133,18 +137,13 @@ class BatchQueue:
             OutputError: a file cannot be written.
         """
         for paths in self._chunks():
-            self._make_part(paths, name=name)
-        return tuple(
-            self._hand_over(part, chat) for part in self.parts if part.status == "submitting"
-        )
+            self._make_part(paths)
+        return tuple(self._hand_over(part) for part in self.parts if part.status == "submitting")
 
-    def collect(
-        self, chat: ChatBatches, deliver: Callable[[Waiting, ChatAnswer], None]
-    ) -> tuple[Part, ...]:
+    def collect(self, deliver: Callable[[Waiting, ChatAnswer], None]) -> tuple[Part, ...]:
         """Fetch what is ready.
 
         Args:
-            chat: the server.
             deliver: gets every answer; what it has done must be on disk when it returns.
 
         Returns:
@@ -155,7 +154,7 @@ class BatchQueue:
         """
         for part in self.parts:
             if part.status == "waiting" and part.batch_id:
-                self._put(self._collected(part, part.batch_id, chat, deliver))
+                self._put(self._collected(part, part.batch_id, deliver))
         return self.parts
 
     # ------------------------------------------------------------------- handing over
@@ -174,7 +173,7 @@ class BatchQueue:
         if chunk:
             yield chunk
 
-    def _make_part(self, paths: list[Path], *, name: str) -> None:
+    def _make_part(self, paths: list[Path]) -> None:
         number = len(self.parts) + 1
         file, known = f"part-{number:03}.jsonl", self._under_way()
         requests: list[Waiting] = []
@@ -189,14 +188,14 @@ class BatchQueue:
                 digest.update(line)
                 requests.append(waiting)
         if requests:
-            label = f"{name[:200]}/{number}/{digest.hexdigest()[:16]}"
+            label = f"{self.name[:200]}/{number}/{digest.hexdigest()[:16]}"
             self._put(Part(label=label, file=file, requests=tuple(requests)))
         for path in paths:
             path.unlink(missing_ok=True)
 
-    def _hand_over(self, part: Part, chat: ChatBatches) -> Part:
+    def _hand_over(self, part: Part) -> Part:
         path = self.folder / part.file
-        batch_id = chat.find(part.label) or chat.submit(path, label=part.label)
+        batch_id = self.chat.find(part.label) or self.chat.submit(path, label=part.label)
         done = part.model_copy(
             update={"batch_id": batch_id, "status": "waiting", "submitted_at": datetime.now(UTC)}
         )
@@ -223,10 +222,9 @@ class BatchQueue:
         self,
         part: Part,
         batch_id: str,
-        chat: ChatBatches,
         deliver: Callable[[Waiting, ChatAnswer], None],
     ) -> Part:
-        state = chat.state(batch_id)
+        state = self.chat.state(batch_id)
         if state.status == "waiting":
             progress = f"{state.message}, {state.done} of {state.total or len(part.requests)}"
             return part.model_copy(update={"message": progress})
@@ -234,7 +232,7 @@ class BatchQueue:
             return part.model_copy(update={"status": "lost", "message": state.message})
         asked = {waiting.custom_id: waiting for waiting in part.requests}
         left = dict.fromkeys(asked, f"no answer in the batch ({state.message})")
-        for name, answer in chat.answers(batch_id):
+        for name, answer in self.chat.answers(batch_id):
             if name not in asked:
                 log.warning("batch %s answers %.80r, which was not asked", batch_id, name)
             elif isinstance(answer, Unanswered):
