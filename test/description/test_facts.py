@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelscope.description.facts import Facts, facts_of
+from reelscope.description.facts import STAGES, Facts, facts_of
 from reelscope.records import (
     Captions,
     CategoryMatch,
@@ -121,6 +121,19 @@ def test_of_a_video_of_which_nothing_is_known_nothing_is_said() -> None:
 def test_stages_that_failed_say_nothing() -> None:
     failed = StageRecord(status="failed", key="k", engine="e", value=transcript((0.0, "Hi")))
     assert facts_of(VideoRecord(source=SOURCE, stages={"transcribe": failed}), ROOM).text == "{}"
+
+
+def test_the_stages_that_are_read() -> None:
+    read = set[str]()
+
+    class Watched(dict[str, StageRecord]):
+        def get(self, name: str, default: Any = None) -> Any:
+            read.add(name)
+            return super().get(name, default)
+
+    watched = record(platform()).model_copy(update={"stages": Watched()})
+    facts_of(watched, ROOM)
+    assert read == set(STAGES)
 
 
 def test_all_parts() -> None:

@@ -46,6 +46,14 @@ Words: TypeAlias = tuple[tuple[float | None, str], ...]
 Head: TypeAlias = dict[str, JsonValue]
 V = TypeVar("V", bound=Value)
 
+STAGES = tuple(
+    kind.stage
+    for kind in (
+        Platform, Probe, Voice, Events, Sounds, Transcript, SpeechRate, Shots, OnScreenText,
+        Detections, Embedding, Captions,
+    )
+)  # fmt: skip
+"""Whose values are read here."""
 MOST_NAME_CHARS = 200
 """Of a text that names something (a song, a region); longer ones are cut."""
 LEAST_ENTRY_CHARS = 40

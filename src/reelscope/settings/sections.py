@@ -21,6 +21,10 @@ class Paths(Section):
         Path("config/vocabulary.yml"),
         description="Words to look for; the package's own where this file is absent.",
     )
+    prompts: Path = Field(
+        Path("config/prompts"),
+        description="Prompt templates; the package's own where a file is absent.",
+    )
 
 
 class Processing(Section):
