@@ -18,17 +18,21 @@ from reelscope.media.pictures import write_jpeg
 from reelscope.records import (
     Choice,
     ChosenFrame,
+    Description,
+    DimensionAnswer,
     Event,
     Events,
     Keyframe,
     Keyframes,
     Loudness,
     OnScreenText,
+    Refusal,
     SimilarFrame,
     SimilarGroup,
     Similarity,
     StageRecord,
     TextAppearance,
+    Usage,
     Value,
     VideoRecord,
     VideoSource,
@@ -182,3 +186,26 @@ def test_the_contact_sheet_has_each_chosen_frame_with_its_reason(
     assert captions[0] == ["1.00 s", "it opens the video"]
     assert captions[1][0] == "2.00 s"
     assert captions[1][1].startswith("$\\frac")
+
+
+def description(said: str | None, *, refusal: Refusal | None = None) -> Description:
+    answer = DimensionAnswer(value=said, confidence=0.9, evidence=())
+    return Description(
+        model="m", mode="live", dimensions={} if refusal else {"description": answer}, missing=(),
+        truncated=False, repairs=(), refusal=refusal, images=(),
+        usage=Usage(requests=1, input_tokens=1, cached_input_tokens=0, output_tokens=1,
+                    cost_usd=None),
+    )  # fmt: skip
+
+
+def test_what_a_model_says_stands_above_the_frames(source: VideoSource, tmp_path: Path) -> None:
+    refused = description(None, refusal=Refusal(kind="refusal", reason="I cannot"))
+    for said, shown in (
+        (description(f"{HOSTILE} {'word ' * 400}"), "$\\frac"),
+        (refused, "Description refused: I cannot"),
+        (description(None), ""),
+    ):
+        figure = notebook.contact_sheet(record_of(source, said), tmp_path)
+        figure.canvas.draw()
+        assert figure.get_suptitle().startswith(shown)
+        assert bool(figure.get_suptitle()) == bool(shown)

@@ -21,6 +21,7 @@ from reelscope.media.images import RGB
 from reelscope.media.pictures import read_jpeg
 from reelscope.records import (
     Choice,
+    Description,
     Event,
     EventKind,
     Events,
@@ -254,11 +255,27 @@ def text_rows(record: VideoRecord) -> list[list[TextAppearance]]:
 def contact_sheet(record: VideoRecord, data_root: Path) -> Figure:
     """The frames that stand for the video, each with its time and its reason.
 
+    Above them stands what a model says of the video, if one was asked.
+
     Args:
         record: of the video.
         data_root: `paths.data` of the analysis; the pictures lie below it.
     """
-    return picture_sheet(list(chosen_pictures(record, data_root)))
+    figure = picture_sheet(list(chosen_pictures(record, data_root)))
+    if said := description_text(record):
+        letters = int(figure.get_figwidth() * 72 / 5.6)  # characters of 10 points
+        lines = textwrap.fill(said, letters, max_lines=6, placeholder=" …")
+        figure.suptitle(lines, x=0.01, ha="left", color=INK, fontsize=10, parse_math=False)
+    return figure
+
+
+def description_text(record: VideoRecord) -> str:
+    """What a model says of the video, or that it refused to; empty: none was asked."""
+    said = value_of(record, Description)
+    if said and said.refusal:
+        return f"Description refused: {said.refusal.reason or said.refusal.kind}"
+    answer = said.dimensions.get("description") if said else None
+    return answer.value if answer and isinstance(answer.value, str) else ""
 
 
 def chosen_pictures(record: VideoRecord, data_root: Path) -> Iterator[tuple[RGB, str]]:

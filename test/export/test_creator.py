@@ -79,3 +79,9 @@ def test_a_file_in_the_way_is_said(make: Make, tmp_path: Path) -> None:
     (tmp_path / "anna").write_text("")
     with pytest.raises(OutputError, match="a file is where a folder should be"):
         export_creator([make()], tmp_path / "anna", table=COLUMNS)
+
+
+def test_the_summary_of_the_creator_goes_into_the_report(make: Make, tmp_path: Path) -> None:
+    said = {"overview": "She shows lipsticks."}
+    export_creator([make()], tmp_path / "anna", table=COLUMNS, creator_summary=said)
+    assert "- Overview: She shows lipsticks." in (tmp_path / "anna" / "report.md").read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from reelscope.export.batch import ErrorRow, export_batch
 from reelscope.export.columns import columns
@@ -15,7 +16,7 @@ from reelscope.export.dictionary import keys, render
 from reelscope.export.video import VIDEO_FILES, export_video
 from reelscope.pipeline.summary import Summary
 from reelscope.records import STAGE_VALUES, StageRecord, VideoRecord
-from reelscope.settings import Describe
+from reelscope.settings import Describe, Dimension
 
 Make = Callable[..., VideoRecord]
 DIMENSIONS = Describe().dimensions
@@ -112,3 +113,43 @@ def test_every_key_of_the_other_files_is_explained(
 def test_a_key_that_nobody_explained_is_noticed(page: str) -> None:
     with pytest.raises(AssertionError, match="secret"):
         assert_explained({"segments": [{"secret": 1}]}, known("### Stage `voice`", page))
+
+
+def test_a_dimension_of_ones_own_is_explained(make: Make) -> None:
+    fields = [{"name": "grade", "type": "integer", "optional": True},
+              {"name": "proof", "type": "evidence"},
+              {"name": "parts", "type": "objects", "fields": [{"name": "what"}]}]  # fmt: skip
+    offer = Dimension.model_validate(
+        {"name": "offer", "type": "object", "instruction": "What | is `offered`?", "fields": fields}
+    )
+    mood = Dimension.model_validate(
+        {"name": "mood", "type": "choices", "choices": ["a | b", "c\\|d"], "optional": True}
+    )
+    page = render(Summary, [offer, mood])
+    assert {"description_offer_grade", "description_offer_parts", "description_mood"} <= (
+        known("## Columns", page)
+    )
+    assert "description_tone" not in page
+    section = known("### Stage `describe`", page)
+    answers = {path for path in section if path.startswith(("dimensions.offer", "dimensions.mood"))}
+    proof = {f"dimensions.offer.value.proof[]{end}" for end in ("", ".source", ".time_s", ".quote",
+                                                                ".found")}  # fmt: skip
+    assert answers - proof == {
+        "dimensions.offer.value", "dimensions.offer.value.grade", "dimensions.offer.value.parts[]",
+        "dimensions.offer.value.parts[].what", "dimensions.mood.value[]",
+    }  # fmt: skip
+    assert proof <= answers
+    (grade,) = (line for line in page.splitlines() if "`dimensions.offer.value.grade`" in line)
+    assert grade == "| `dimensions.offer.value.grade` | integer or null |  | Grade. |"
+
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(page)
+    rows = [line for line in html.split("<tr>") if "dimensions.mood.value" in line]
+    assert rows[0].count("<td>") == 4
+    assert "<code>a | b</code>" in rows[0]
+    assert "<td>What | is <code>offered</code>?</td>" in html
+
+
+def test_default_and_own_page_agree_but_for_the_dimensions() -> None:
+    page, own = render(Summary, DIMENSIONS), render(Summary, DIMENSIONS[:1])
+    assert own.splitlines()[:20] == page.splitlines()[:20]
+    assert set(own.splitlines()) <= set(page.splitlines())

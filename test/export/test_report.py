@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable
 from html import unescape
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from reelscope.export.report import MAX_TEXT, Report, escape
+from reelscope.export.report import MAX_ANSWER, MAX_TEXT, Report, escape
 from reelscope.records import StageRecord, VideoRecord
 
 Make = Callable[..., VideoRecord]
@@ -89,6 +90,126 @@ def test_any_text_stays_one_plain_line(text: str) -> None:
     shown = unescape(html.removeprefix("Caption: ").removesuffix(" end"))
     assert shown == re.sub(r"\\(.)", r"\1", escaped)
     assert len(shown) <= MAX_TEXT
+
+
+def described(make: Make, **change: Any) -> list[str]:
+    """The lines of the page that a description adds."""
+    with_it, without = page(make(describe=change)), page(make(without=("describe",)))
+    return [line for line in with_it.splitlines() if line not in without.splitlines()]
+
+
+def answers(**values: Any) -> dict[str, Any]:
+    return {name: {"value": value, "confidence": 1, "evidence": []}
+            for name, value in values.items()}  # fmt: skip
+
+
+def test_the_description_stands_first(make: Make) -> None:
+    text = page(make())
+    assert text.index("- Description: A woman") < text.index("- Category") < text.index("- Caption")
+    assert described(make) == [
+        "- Description: A woman shows a lipstick.",
+        "- Category: Beauty \\> Make-up",
+        "- Selling points: product: lipstick; claim: It stays on all day. (“all day” 0.5 s)",
+        "- Creative ideas: before and after, =speaks to the camera (“look at this” 0.5 s **not "
+        "found**)",
+        "- Not answered (the answer ended too early): Tone",
+    ]
+
+
+def test_each_answer_in_words_whatever_its_shape(make: Make) -> None:
+    frame = {"source": "frame", "time_s": 1.0, "quote": None, "found": True}
+    audience = {"age": ["18-24"], "gender": "all", "interests": [], "summary": "Young people."}
+    given = answers(
+        mood_of_it="calm",
+        grade=3,
+        share=0.25,
+        is_fun=False,
+        nothing=None,
+        parts=[{"what": "cap", "proof": [frame], "sizes": ["S", "M"], "of": {"a": 1}}, {"what": 2}],
+        sponsorship={"verdict": "likely", "indicators": ["code ANNA10", "a link"]},
+        brand_safety=["alcohol", "gambling"],
+        tone=["calm", "dry"],
+        call_to_action="Try it.",
+        target_demographics=audience,
+    )
+    assert described(make, dimensions=given, missing=[]) == [
+        "- For: Young people.",
+        "- Call to action: Try it.",
+        "- Tone: calm, dry",
+        "- Brand safety: alcohol, gambling",
+        "- Sponsorship: likely, code ANNA10, a link",
+        "- Mood of it: calm",
+        "- Grade: 3",
+        "- Share: 0.25",
+        "- Is fun: no",
+        "- Parts: what: cap; sizes: S, M; of: (a: 1) / what: 2",
+    ]
+    other = answers(target_demographics={"age": ["18-24"], "summary": None}, sponsorship="no")
+    assert described(make, dimensions=other, missing=[]) == [
+        "- For: age: 18-24", "- Sponsorship: no",
+    ]  # fmt: skip
+
+
+def test_what_the_video_does_not_have_is_named_first(make: Make) -> None:
+    def quote(text: str | None, found: bool, time_s: float | None = None) -> dict[str, Any]:
+        return {"source": "frame" if text is None else "speech", "time_s": time_s, "quote": text,
+                "found": found}  # fmt: skip
+
+    proof = [quote("a", True), quote("b", True, 12.26), quote(None, True, 1.0),
+             quote(None, False, 1e300), quote("<c>", False)]  # fmt: skip
+    given = {"tone": {"value": ["dry"], "confidence": 1, "evidence": proof}}
+    assert described(make, dimensions=given, missing=[]) == [
+        "- Tone: dry (frame 1e+300 s **not found**; “\\<c\\>” **not found**; “a”)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"), [("No: <b>", "No: \\<b\\>"), ("", "content\\_filter")]
+)
+def test_a_refusal_is_said(make: Make, reason: str, shown: str) -> None:
+    refused = {"kind": "content_filter", "reason": reason}
+    assert described(make, dimensions={}, missing=[], refusal=refused) == [
+        f"- Description refused: {shown}"
+    ]
+
+
+HOSTILE = "<script>x</script> [x](http://evil)\n\n# head | `code` **b** \u202e"
+
+
+def test_no_answer_can_format_the_page(make: Make) -> None:
+    proof = {"source": "speech", "time_s": None, "quote": HOSTILE, "found": False}
+    answer = {"value": HOSTILE, "confidence": 1, "evidence": [proof]}
+    names = {"description": answer, HOSTILE: {**answer, "value": [{HOSTILE: [HOSTILE]}]}}
+    refusal = {"kind": "refusal", "reason": HOSTILE}
+    lines = described(make, dimensions=names, missing=[HOSTILE], refusal=refusal)
+    assert len(lines) == 4
+    html = MARKDOWN.render("\n".join(lines).replace("**not found**", ""))
+    assert set(re.findall(r"<(\w+)", html)) == {"ul", "li"}
+
+
+def test_a_long_answer_is_cut(make: Make) -> None:
+    (line,) = described(make, dimensions=answers(description="word " * 9000), missing=[])
+    assert MAX_TEXT < len(line) <= MAX_ANSWER + len("- Description: ")
+
+
+def test_what_a_model_says_of_the_creator_stands_below_the_heading(make: Make) -> None:
+    summary = {
+        "tone": "dry", "overview": "Lipsticks | <b>", "recurring_themes": ["before", "after"],
+        "audience": None, "products_and_brands": [], "recurring_formats": {"a": ["b"]},
+        "model": "gpt-4o",
+    }  # fmt: skip
+    report = Report("anna", frames_link="x", summary=summary)
+    report.add(make())
+    head = report.render().split("| video |", 1)[0]
+    assert head.split("in all.\n")[1].splitlines() == [
+        "", "- Overview: Lipsticks \\| \\<b\\>", "- Recurring themes: before, after",
+        "- Recurring formats: a: b", "- Tone: dry", "",
+    ]  # fmt: skip
+    html = MARKDOWN.render(report.render())
+    assert html.index("<h1>") < html.index("<li>Overview") < html.index("<table>")
+    without = Report("anna", frames_link="x", summary={})
+    without.add(make())
+    assert without.render() == page(make()).replace("../../tiktok_frames", "x")
 
 
 def test_clock(make: Make) -> None:

@@ -10,6 +10,7 @@ import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
@@ -42,6 +43,7 @@ class Key:
 
 def keys(model: type[BaseModel], *, above: str = "") -> Iterator[Key]:
     """Every key of a model and of the models in it, from the top down."""
+    model.model_rebuild()  # a model that names one further down in its file
     for name, field in model.model_fields.items():
         shape = _shape(field.annotation, tuple(field.metadata))
         path = f"{above}{name}{shape.path}"
@@ -165,6 +167,7 @@ class _Shape:
 
 _WORDS: dict[Any, str] = {
     str: "text", int: "integer", float: "number", bool: "boolean", JsonValue: "any JSON",
+    datetime: "time, ISO 8601 UTC",
 }  # fmt: skip
 
 
@@ -182,7 +185,7 @@ def _shape(annotation: Any, metadata: tuple[object, ...] = ()) -> _Shape:
         return _container(origin, args)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _Shape("object", model=annotation)
-    return _Shape(_WORDS.get(annotation, "time, ISO 8601 UTC"), limits=_limits(metadata))
+    return _Shape(_WORDS[annotation], limits=_limits(metadata))
 
 
 def _container(origin: type, args: tuple[Any, ...]) -> _Shape:

@@ -223,7 +223,7 @@ def _evidence(named: list[Evidence]) -> str:
     texts = []
     for evidence in sorted(told, key=lambda e: e.found)[:MOST_EVIDENCE]:
         what = f"“{escape(evidence.quote, longest=80)}”" if evidence.quote else evidence.source
-        when = f" {evidence.time_s:.1f} s" if evidence.time_s is not None else ""
+        when = f" {round(evidence.time_s, 1):g} s" if evidence.time_s is not None else ""
         texts.append(f"{what}{when}" + ("" if evidence.found else " **not found**"))
     return f" ({'; '.join(texts)})" if texts else ""
 
