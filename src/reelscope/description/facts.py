@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from pydantic import JsonValue
 
@@ -37,14 +37,12 @@ from reelscope.records import (
     SpeechRate,
     Transcript,
     TranscriptSegment,
-    Value,
     VideoRecord,
     Voice,
 )
 
 Words: TypeAlias = tuple[tuple[float | None, str], ...]
 Head: TypeAlias = dict[str, JsonValue]
-V = TypeVar("V", bound=Value)
 
 STAGES = tuple(
     kind.stage
@@ -226,25 +224,19 @@ def _shortened(entry: _Entry, room: int) -> _Entry | None:
 
 def _parts(record: VideoRecord) -> Iterator[_Part | None]:
     """All parts in the order in which they matter."""
-    platform = _value(record, Platform)
+    platform = record.value(Platform)
     yield _caption(platform)
     yield _speech(record, platform)
-    yield _screen_text(_value(record, OnScreenText))
-    yield _video(_value(record, Probe))
+    yield _screen_text(record.value(OnScreenText))
+    yield _video(record.value(Probe))
     yield _post(platform)
-    yield _objects(_value(record, Detections))
-    yield _frame_captions(_value(record, Captions))
-    yield _sound(_value(record, Sounds), _value(record, Events))
+    yield _objects(record.value(Detections))
+    yield _frame_captions(record.value(Captions))
+    yield _sound(record.value(Sounds), record.value(Events))
     yield _music(platform)
-    yield _editing(_value(record, Shots))
-    yield _speech_rate(_value(record, SpeechRate))
-    yield _guesses(_value(record, Embedding))
-
-
-def _value(record: VideoRecord, kind: type[V]) -> V | None:
-    stage = record.stages.get(kind.stage)
-    found = stage.value if stage is not None and stage.status == "ok" else None
-    return found if isinstance(found, kind) else None
+    yield _editing(record.value(Shots))
+    yield _speech_rate(record.value(SpeechRate))
+    yield _guesses(record.value(Embedding))
 
 
 def _s(seconds: float) -> float:
@@ -276,7 +268,7 @@ def _caption(platform: Platform | None) -> _Part | None:
 
 def _speech(record: VideoRecord, platform: Platform | None) -> _Part | None:
     """The transcript; without one the platform's subtitles; else whether somebody speaks."""
-    transcript, voice = _value(record, Transcript), _value(record, Voice)
+    transcript, voice = record.value(Transcript), record.value(Voice)
     entries = tuple(_segments(transcript.segments)) if transcript else ()
     head: Head = _known(language=_name(transcript.language)) if transcript else {}
     if entries and transcript and transcript.accuracy == "low":
