@@ -200,12 +200,14 @@ def fence(content: str) -> tuple[str, str]:
     Args:
         content: all that stands between them, pictures by their hashes.
     """
-    number = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+    number = _number(content)
     while number in content:
-        number = hashlib.sha256((number + content).encode("utf-8", "surrogatepass")).hexdigest()[
-            :20
-        ]
+        number = _number(number + content)
     return f"<<<VIDEO DATA {number}>>>", f"<<<END OF VIDEO DATA {number}>>>"
+
+
+def _number(content: str) -> str:
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
 def describe_messages(
