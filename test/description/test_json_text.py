@@ -135,6 +135,18 @@ def test_the_longest_object_is_the_answer() -> None:
     assert value('Done: {"a": "whole and long"}, as {"a": "wh') == {"a": "whole and long"}
 
 
+def test_thoughts_are_not_the_answer() -> None:
+    thoughts = 'So {"a": "a long draft of it"} or {"a": "x"}? Yes.'
+    for begin in ("<think>", "\n<think>\n", ""):
+        read = read_json(f'{begin}{thoughts}</think>\n\n{{"a": "x"}}')
+        assert read == JsonText({"a": "x"}, whole=True, repairs=("text around",))
+    with pytest.raises(NotJson, match="before the answer"):
+        read_json(f"<think>{thoughts}")
+    assert value("{'a': 'they say </think> and {\"b\": 1}'}") == {
+        "a": 'they say </think> and {"b": 1}'
+    }
+
+
 def test_what_stands_inside_a_broken_object_is_not_the_answer() -> None:
     for text in ('{"a": NaN, "b": {"c": 1}}', '{"a": <x>, "b": {"c": "}"}} and {"d": 1}'):
         with pytest.raises(NotJson):

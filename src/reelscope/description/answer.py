@@ -29,6 +29,8 @@ MAX_WHOLE = 2**53
 """Up to here every whole number is the same as a float (IEEE 754, 53 bits)."""
 MAX_SHOWN_CHARS = 60
 """Of a value inside a problem."""
+MAX_SHOWN_CHOICES = 20
+"""Of those that a problem lists."""
 MAX_NUMBER_CHARS = 40
 """Of a number that is written as a text."""
 SOURCES: tuple[EvidenceSource, ...] = get_args(EvidenceSource)
@@ -508,8 +510,7 @@ def _shown(data: JsonValue) -> str:
     if isinstance(data, list):
         return "a list"
     if isinstance(data, str):
-        clean = " ".join(_CONTROL.sub(" ", data[:MAX_SHOWN_CHARS]).split())
-        return f'the text "{clean}{"..." if len(data) > MAX_SHOWN_CHARS else ""}"'
+        return f'the text "{_plain(data)}"'
     if isinstance(data, bool) or data is None:
         return json.dumps(data)
     if not _bounded(data):
@@ -518,5 +519,11 @@ def _shown(data: JsonValue) -> str:
 
 
 def _listed(choices: Sequence[str]) -> str:
-    shown = ", ".join(choices[:20])
-    return f"{shown}, ..." if len(choices) > 20 else shown
+    shown = ", ".join(_plain(choice) for choice in choices[:MAX_SHOWN_CHOICES])
+    return f"{shown}, ..." if len(choices) > MAX_SHOWN_CHOICES else shown
+
+
+def _plain(text: str) -> str:
+    """A text's beginning in one line that can be printed."""
+    clean = " ".join(_CONTROL.sub(" ", text[:MAX_SHOWN_CHARS]).split())
+    return f"{clean}..." if len(text) > MAX_SHOWN_CHARS else clean

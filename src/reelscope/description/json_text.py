@@ -66,6 +66,7 @@ def read_json(text: str) -> JsonText:
     line breaks within texts, // and /* */ comments. Of several objects the one with the
     longest text counts, the first of equals: examples and braces in prose are shorter than
     the answer. If the longest is broken, nothing is read: a shorter one is not the answer.
+    Nor is anything that a reasoning model writes before `</think>`.
 
     A text that ends inside the object gives all that is certainly complete: not a text
     without its closing quote, a number with nothing behind it, a key without a value, nor
@@ -187,7 +188,7 @@ class _Found:
 
 
 def _tolerantly(text: str) -> JsonText:
-    found = _objects(text)
+    found = _objects(text, _behind_thoughts(text))
     if not found:
         raise NotJson("no JSON object in the text")
     best = max(found, key=lambda one: one.size)  # the first of equals
@@ -202,9 +203,25 @@ def _tolerantly(text: str) -> JsonText:
     return JsonText(best.value, whole=not reader.ended, repairs=tuple(notes), cut=reader.open_key)
 
 
-def _objects(text: str) -> list[_Found]:
+def _behind_thoughts(text: str) -> int:
+    """Where the answer of a reasoning model can begin.
+
+    Models of the kind of DeepSeek-R1 and Qwen3 think aloud between <think> and </think>; the
+    first tag may stand in the prompt's template. Servers part the two only if they are told to
+    (vLLM, docs, "Reasoning Outputs").
+    """
+    begins = text.lstrip()[:7]
+    end = text.find("</think>")
+    if end >= 0 and begins[:1] not in ("{", "[", "`"):
+        return end + len("</think>")
+    if begins == "<think>":
+        raise NotJson("the text ends before the answer")
+    return 0
+
+
+def _objects(text: str, start: int) -> list[_Found]:
     found: list[_Found] = []
-    at = text.find("{")
+    at = text.find("{", start)
     for _ in range(MAX_STARTS):
         if at < 0:
             break
