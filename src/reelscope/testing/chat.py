@@ -42,6 +42,7 @@ class Behaviour:
         code: of an error.
         error_type: of an error.
         headers: added to the answer's.
+        retry_date_in_s: Retry-After as the date so long after the answer.
         wait_s: before anything is sent.
         drop: the connection ends before the headers, or in the middle of the body.
         body: sent instead of everything else, with the status.
@@ -60,6 +61,7 @@ class Behaviour:
     code: str | None = None
     error_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    retry_date_in_s: float | None = None
     wait_s: float = 0.0
     drop: Literal["before", "after"] | None = None
     body: bytes | None = None
@@ -71,6 +73,13 @@ class Behaviour:
     no_choices: bool = False
     null_content: bool = False
     usage: Any = "true counts"
+
+    def all_headers(self) -> dict[str, str]:
+        """Those to send now."""
+        if self.retry_date_in_s is None:
+            return dict(self.headers)
+        date = formatdate(time.time() + self.retry_date_in_s, usegmt=True)
+        return {**self.headers, "Retry-After": date}
 
     def error(self) -> dict[str, Any]:
         """The body of an error, as the vendor writes it."""
@@ -99,14 +108,17 @@ def rate_limited(
 ) -> Behaviour:
     """429: too many requests; `retry_after` in seconds, if the server tells it at all."""
     headers: dict[str, str] = {}
+    date_in_s = None
     if retry_after is not None and as_date:
-        headers = {"Retry-After": formatdate(time.time() + retry_after, usegmt=True)}
+        date_in_s = retry_after
     elif retry_after is not None and as_ms:
         headers = {"retry-after-ms": f"{retry_after * 1000:.0f}"}
     elif retry_after is not None:
         headers = {"Retry-After": f"{retry_after:g}"}
     message = "Rate limit reached for requests"
-    return Behaviour(429, message, "rate_limit_exceeded", "requests", headers)
+    return Behaviour(
+        429, message, "rate_limit_exceeded", "requests", headers, retry_date_in_s=date_in_s
+    )
 
 
 def quota() -> Behaviour:
@@ -541,12 +553,12 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour.drop == "before":
             self._hang_up()
         elif behaviour.body is not None:
-            self._send(behaviour.status, behaviour.body, behaviour.headers)
+            self._send(behaviour.status, behaviour.body, behaviour.all_headers())
         elif behaviour.status != 200:
             self._error(behaviour)
         else:
             data = json.dumps(self.chat.completion(body, behaviour)).encode()
-            self._send(200, data, behaviour.headers, cut=behaviour.drop == "after")
+            self._send(200, data, behaviour.all_headers(), cut=behaviour.drop == "after")
 
     def _lower(self) -> dict[str, str]:
         return {name.lower(): value for name, value in self.headers.items()}
@@ -559,11 +571,11 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour.drop == "before":
             self._hang_up()
         elif behaviour.body is not None:
-            self._send(behaviour.status, behaviour.body, behaviour.headers)
+            self._send(behaviour.status, behaviour.body, behaviour.all_headers())
         elif behaviour.status != 200:
             self._error(behaviour)
         elif behaviour.drop == "after":
-            self._send(200, b'{"id": "file-', behaviour.headers, cut=True)
+            self._send(200, b'{"id": "file-', behaviour.all_headers(), cut=True)
         else:
             return True
         return False
@@ -589,7 +601,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, json.dumps(data).encode(), {})
 
     def _error(self, behaviour: Behaviour) -> None:
-        self._send(behaviour.status, json.dumps(behaviour.error()).encode(), behaviour.headers)
+        self._send(
+            behaviour.status, json.dumps(behaviour.error()).encode(), behaviour.all_headers()
+        )
 
     def _send(
         self, status: int, body: bytes, headers: Mapping[str, str], *, cut: bool = False
