@@ -21,6 +21,7 @@ from reelscope.description.answer import (
     check_answer,
     schema_problems,
 )
+from reelscope.description.json_text import NotJson, read_json
 from reelscope.settings.description import DIMENSIONS, AnswerField, Dimension
 
 FRAME = {"source": "frame", "time_s": 2.5, "quote": None}
@@ -512,3 +513,21 @@ def test_the_default_dimensions_are_answered(draw: st.DataObject) -> None:
     assert hold(data, list(DIMENSIONS)).problems == ()
     data = damage(data, draw)
     hold(json.loads(json.dumps(data)), list(DIMENSIONS))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(dimension_lists, st.data(), st.sampled_from([json.dumps, repr]))
+def test_a_cut_text_gives_whole_answers_or_none(
+    dimensions: list[Dimension], draw: st.DataObject, write: Any
+) -> None:
+    data = draw.draw(right_answer(dimensions))
+    text = write(data)
+    whole = check_answer(read_json(text).value, dimensions)
+    try:
+        read = read_json(text[: draw.draw(st.integers(0, len(text)))])
+    except NotJson:
+        return
+    checked = hold(read.value, dimensions, whole=read.whole, cut=read.cut)
+    assert checked.problems == ()
+    assert len(checked.answers) + len(checked.missing) == len(dimensions)
+    assert repr(checked.answers) == repr({name: whole.answers[name] for name in checked.answers})
