@@ -78,6 +78,11 @@ def test_the_most_a_picture_can_take_is_the_most_of_all_shapes() -> None:
             assert most_image_tokens(side, "high", GPT_4O) == most
 
 
+def test_the_most_of_pictures_that_are_shrunk() -> None:
+    assert most_image_tokens(4096, "high", GPT_4O) == 85 + 8 * 170
+    assert image_tokens(1536, 4096, "high", GPT_4O) == 85 + 8 * 170
+
+
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(0, 200))
 def test_no_picture_takes_more_than_the_bound(one: int, two: int, more: int) -> None:
     bound = most_image_tokens(max(one, two) + more, "high", GPT_4O)
@@ -125,6 +130,10 @@ def test_text_is_bounded_by_its_bytes(texts: list[str]) -> None:
     assert most is not None
     assert most >= bytes_ + 2 * 765 + len(json.dumps({"a": "é"}))
     assert most <= bytes_ + 2 * 765 + 100 + 16 * len(texts)
+
+
+def test_a_letter_may_be_several_tokens() -> None:
+    assert (most_input_tokens(request("\U0001f600" * 1000), GPT_4O) or 0) >= 4000
 
 
 def test_the_most_that_a_request_can_cost() -> None:

@@ -91,6 +91,13 @@ def test_what_does_not_fit_is_left_out_as_a_whole() -> None:
     assert "description" in shown[-1]  # what the others did not need
 
 
+def test_the_length_holds_where_every_video_fills_its_room() -> None:
+    for chars in range(500, 560):
+        videos = [video(at, description="x" * chars) for at in range(5)]
+        message = asked(videos, max_chars=3000)[1]
+        assert len(json.dumps(given_of(message)[1])) <= 3000
+
+
 @given(
     st.lists(
         st.builds(

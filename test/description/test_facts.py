@@ -262,6 +262,11 @@ def test_a_text_longer_than_its_room_is_shortened_and_says_so() -> None:
     assert facts.words["caption"] == ((None, caption["texts"][0]),)
 
 
+def test_many_short_entries_fit_with_what_stands_between_them() -> None:
+    facts = facts_of(record(platform(caption="c", hashtags=("a",) * 5000)), 3000)
+    assert 2900 < len(facts.text) <= 3000
+
+
 def test_parts_without_room_are_named() -> None:
     everything = record(
         platform(caption="c", music=PlatformMusic(title="t" * 150)), screen_text((0.0, "s")),
