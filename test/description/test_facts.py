@@ -273,8 +273,11 @@ def test_parts_without_room_are_named() -> None:
         transcript((0.0, "hello")), objects("o"), sounds("s"), voice(),
     )  # fmt: skip
     read = shown(facts_of(everything, 500))
-    assert read["left_out"] == ["music"]
+    assert read["left_out"] == ["object", "sound", "music"]
     assert read["speech"]["segments"]
+    long = record(platform(caption="word " * 99), transcript((0.0, "hello " * 99)), sounds("s"))
+    read = shown(facts_of(long, 500))
+    assert min(len(read["caption"]["texts"][0]), len(read["speech"]["segments"][0]["text"])) > 60
     assert facts_of(everything, 60).text == "{}"
 
 

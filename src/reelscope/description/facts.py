@@ -164,10 +164,11 @@ def _frame(kept: Sequence[_Part], left_out: Sequence[_Part]) -> str:
 
 
 def _that_fit(parts: Sequence[_Part], max_chars: int) -> tuple[Sequence[_Part], Sequence[_Part]]:
-    """(the first parts, which fit without entries; the others)."""
+    """(the first parts, which leave a third of the room to their entries; the others)."""
     for number in range(len(parts), 0, -1):
         kept, left_out = parts[:number], parts[number:]
-        if len(_frame(kept, left_out)) <= max_chars:
+        entries = min(sum(part.most_chars for part in kept), max_chars // 3)
+        if len(_frame(kept, left_out)) + entries <= max_chars:
             return kept, left_out
     return [], parts
 
