@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +243,31 @@ def test_importing_it_does_not_import_the_package() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
 
 
+@pytest.mark.parametrize("package", ["openai", "tenacity"])
+def test_without_the_package_it_says_what_to_do(package: str, tmp_path: Path) -> None:
+    """Python without `site` knows of no packages but those of PYTHONPATH."""
+    distribution = metadata.distribution(package)
+    own = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
+    for path in Path(str(distribution.locate_file(""))).iterdir():
+        if path.name not in own:
+            (tmp_path / path.name).symlink_to(path)
+    code = (
+        "from reelscope.engines.openai_chat import OpenAiChat\n"
+        "from reelscope.settings import Describe\n"
+        "OpenAiChat(Describe(base_url='http://127.0.0.1:1/v1'), None).open()"
+    )
+    source = Path(openai_chat.__file__).parents[2]
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{source}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"EngineUnavailable: the package {package} is not installed" in ran.stderr
+    assert "requirements.txt" in ran.stderr
+
+
 # ---- asking again -----------------------------------------------------------------------
 
 
@@ -252,6 +279,7 @@ def test_importing_it_does_not_import_the_package() -> None:
         fake.not_json(), fake.no_choices(), Behaviour(body=b"[]"), Behaviour(body=b""),
         Behaviour(body=b'{"choices": [7]}'), Behaviour(body=b"[" * 200_000),
         Behaviour(body=b"{}", headers={"Content-Encoding": "gzip"}),
+        Behaviour(body=gzip.compress(b" " * 20_000_000), headers={"Content-Encoding": "gzip"}),
     ],
 )  # fmt: skip
 def test_what_may_pass_is_asked_again(
@@ -344,6 +372,14 @@ def test_where_nobody_listens_it_is_given_up_soon(make: Make, clock: Time) -> No
         chat.ask(request())
     assert len(clock.slept) == openai_service.UNREACHED_ATTEMPTS - 1
     assert clock.now_s < 20
+
+
+def test_an_error_with_status_200_is_told(server: FakeChat, make: Make) -> None:
+    error = {"error": {"code": 502, "message": f"Provider\nreturned error for {KEY}"}}
+    server.default = Behaviour(body=json.dumps(error).encode())
+    with pytest.raises(ServiceFailed, match=r"Provider returned error for \*\*\*$") as caught:
+        make().ask(request())
+    assert_no_key(everything_said(caught.value))
 
 
 def test_senseless_answers_are_not_bought_for_ten_minutes(server: FakeChat, make: Make) -> None:
@@ -553,19 +589,27 @@ def test_hostile_answers(server: FakeChat, make: Make) -> None:
     assert odd_name.model == "gpt-4o"
 
 
+def test_a_server_that_compresses_all_the_same(server: FakeChat, make: Make) -> None:
+    data = gzip.compress(completion("hello").body or b"")
+    server.script = [Behaviour(body=data, headers={"Content-Encoding": "gzip"})]
+    assert make().ask(request()).text == "hello"
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [
         completion("é" * 600_000),
         Behaviour(body=b" " * 9_000_000),
         Behaviour(500, body=b" " * 9_000_000),
+        Behaviour(body=gzip.compress(b" " * 90_000_000), headers={"Content-Encoding": "gzip"}),
+        Behaviour(body=b"{}", headers={"Content-Encoding": "br"}),
     ],
 )
 def test_endless_answers_are_not_bought_twice(
     server: FakeChat, make: Make, behaviour: Behaviour
 ) -> None:
     server.script = [behaviour]
-    with pytest.raises(ServiceFailed, match=r"longer than|without end"):
+    with pytest.raises(ServiceFailed, match=r"longer than|without end|compresses"):
         make().ask(request())
     assert server.requests == 1
 

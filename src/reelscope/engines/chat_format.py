@@ -32,7 +32,7 @@ CLOSED_CODES = {
 
 
 class NotACompletion(ValueError):  # noqa: N818  (named by what happened)
-    """JSON, or no JSON, in which there is no answer."""
+    """JSON in which there is no answer, or no JSON."""
 
 
 class TooLong(ValueError):  # noqa: N818  (named by what happened)
@@ -98,14 +98,16 @@ def answer_of(data: Any, *, model: str) -> ChatAnswer:
         model: what was asked for, if the server does not name who answered.
 
     Raises:
-        NotACompletion: there is no answer in it.
+        NotACompletion: there is no answer in it. The message may hold the server's words,
+            not yet fit to be shown.
         TooLong: the text is longer than any that was asked for.
     """
     choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise NotACompletion("the answer is no chat completion")
+        said = fault_of(data).message  # OpenRouter's errors may come with status 200
+        raise NotACompletion(": ".join(filter(None, ["the answer is no chat completion", said])))
     text, refusal = message.get("content"), message.get("refusal")
     if not isinstance(text, str | None):
         raise NotACompletion("the text of the answer is no text")

@@ -60,8 +60,8 @@ class OpenAiChat(OpenAiService):
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         """OpenAI's reasoning models refuse max_tokens; others may know nothing else.
 
-        llama.cpp before February 2026 (issue 13700, pull request 19831), vLLM before 0.6.4
-        (pull request 9837) and Ollama (issue 7125) ignore or refuse max_completion_tokens.
+        llama.cpp before February 2026 (issue 13700, pull request 19831), vLLM before November
+        2024 (pull request 9837) and Ollama (issue 7125) ignore or refuse max_completion_tokens.
         """
         theirs = by_openai(self._url)
         return chat_format.body_of(
@@ -187,7 +187,7 @@ class OpenAiChat(OpenAiService):
             try:
                 return chat_format.answer_of(body, model=model)
             except (NotACompletion, TooLong) as error:
-                return Unanswered(str(error))
+                return Unanswered(self._clean(str(error)))
         fault = fault_of(body if body else data)
         if fault.filtered:
             said = self._shown(fault) or chat_format.FILTERED

@@ -227,7 +227,7 @@ class OpenAiService:
             if never_connected(error):
                 failure = _Again("there is no connection", attempts=UNREACHED_ATTEMPTS)
         except NotACompletion as error:
-            failure = _Again(str(error), attempts=SENSELESS_ATTEMPTS)
+            failure = _Again(self._clean(str(error)), attempts=SENSELESS_ATTEMPTS)
         except TooLong as error:
             failure = ServiceFailed(f"{self._host}: {error}")
         except OpenAIError as error:

@@ -15,6 +15,7 @@ import math
 import random
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -629,6 +630,11 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Connections that end early are part of the play; all else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def _without_pictures(body: dict[str, Any]) -> dict[str, Any]:
     """A copy in which a picture's data address is its length and sha256."""
@@ -652,7 +658,7 @@ def serve(chat: FakeChat) -> Iterator[FakeChat]:
     handler = type("Handler", (_Handler,), {"chat": chat})
     with _Server(("127.0.0.1", 0), handler) as server:
         chat.url = f"http://127.0.0.1:{server.server_port}/v1"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield chat
