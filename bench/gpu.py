@@ -29,7 +29,8 @@ from real_size import write_missing
 
 from reelscope.engines.device import CPU, Devices
 from reelscope.engines.weights import WeightStore
-from reelscope.pipeline.batch import BatchRun, plan_batch
+from reelscope.pipeline.batch import BatchRun
+from reelscope.pipeline.plan import plan_batch
 from reelscope.pipeline.provision import wanted_by
 from reelscope.pipeline.stage import ReadsWeights
 from reelscope.records import Choice, VideoSource

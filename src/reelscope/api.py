@@ -14,8 +14,9 @@ from pathlib import Path
 from reelscope import settings as settings_module
 from reelscope.crawl.folder import file_videos
 from reelscope.media.clip import Clip
-from reelscope.pipeline.batch import BatchRun, Folders, plan_batch
+from reelscope.pipeline.batch import BatchRun
 from reelscope.pipeline.checkpoint import RecordStore
+from reelscope.pipeline.plan import Folders, plan_batch
 from reelscope.pipeline.summary import Summary
 from reelscope.records import VideoRecord, VideoSource
 from reelscope.settings import Settings

@@ -36,6 +36,8 @@ def _six(value: float) -> float:
 
 
 Number: TypeAlias = Annotated[float, AfterValidator(_six)]
+Dollars: TypeAlias = Annotated[float, Field(ge=0.0), AfterValidator(lambda usd: round(usd, 12))]
+"""A token costs millionths of a dollar; sums of many must not drift."""
 Seconds: TypeAlias = Annotated[float, AfterValidator(_six)]
 Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_six)]
 Score10: TypeAlias = Annotated[float, Field(ge=1.0, le=10.0), AfterValidator(_six)]
@@ -818,7 +820,7 @@ class Usage(Frozen):
     input_tokens: Count = Field(description="Tokens read.")
     cached_input_tokens: Count = Field(description="Of those: read from the server's cache.")
     output_tokens: Count = Field(description="Tokens written.")
-    cost_usd: Number | None = Field(
+    cost_usd: Dollars | None = Field(
         description="By description.prices; null: the model has no price there."
     )
 

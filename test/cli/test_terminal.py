@@ -20,11 +20,11 @@ def test_control_characters_are_made_visible() -> None:
 
 def test_lines_tell_how_far_it_is() -> None:
     output = io.StringIO()
-    lines = Lines(2, Console(file=output))
+    lines = Lines(2, Console(file=output, width=200), lambda: "9 requests, $0.07")
     failed = StageRecord(status="failed", key="k", engine="e", kind="media", message="m")
     lines.stage_ended(SOURCE, "probe", failed)
     lines.video_ended(VideoRecord(source=SOURCE), frozenset())
     assert output.getvalue() == "", "nothing before it is time"
     lines.video_ended(VideoRecord(source=SOURCE), frozenset())
     assert "2/2 videos" in output.getvalue()
-    assert "1 failures" in output.getvalue()
+    assert "1 failures, 9 requests, $0.07" in output.getvalue()

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reelscope.errors import ConfigError
-from reelscope.pipeline.batch import BatchRun, plan_batch
+from reelscope.pipeline.batch import BatchRun
 from reelscope.pipeline.checkpoint import RecordStore
+from reelscope.pipeline.plan import plan_batch
 from reelscope.records import Description, StageRecord, VideoRecord, VideoSource
 from reelscope.settings import Settings
 

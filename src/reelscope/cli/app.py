@@ -52,6 +52,16 @@ Concurrency = Annotated[
 Limit = Annotated[
     int | None, typer.Option("--limit-per-creator", help="At most so many videos of each creator.")
 ]
+Describe = Annotated[
+    bool,
+    typer.Option(
+        "--describe",
+        help="Ask a language model what each video is, for whom and why it works. Costs money.",
+    ),
+]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost-usd", help="The description may cost at most so much.")
+]
 Only = Annotated[
     str, typer.Option("--only", help="Run only these stages and what they need: STAGE,...")
 ]
@@ -80,6 +90,8 @@ def main_job(
             "--source", help="Where videos come from. folder: data/tiktok_videos/<username>/."
         ),
     ] = "auto",
+    describe: Describe = False,
+    max_cost_usd: MaxCost = None,
     only: Only = "",
     skip: Skip = "",
 ) -> None:
@@ -89,7 +101,16 @@ def main_job(
     from reelscope.cli import run
 
     call = run.Call(
-        config, batch_id, dry_run, batch_size, concurrency, limit_per_creator, only, skip
+        config=config,
+        batch_id=batch_id,
+        dry_run=dry_run,
+        batch_size=batch_size,
+        concurrency=concurrency,
+        limit_per_creator=limit_per_creator,
+        describe=describe,
+        max_cost_usd=max_cost_usd,
+        only=only,
+        skip=skip,
     )
     raise typer.Exit(run.creators(csv or Path("data/creators.csv"), call, source=source))
 
@@ -106,6 +127,8 @@ def analyze(
     batch_size: BatchSize = None,
     concurrency: Concurrency = None,
     limit_per_creator: Limit = None,
+    describe: Describe = False,
+    max_cost_usd: MaxCost = None,
     only: Only = "",
     skip: Skip = "",
 ) -> None:
@@ -113,7 +136,16 @@ def analyze(
     from reelscope.cli import run
 
     call = run.Call(
-        config, batch_id, dry_run, batch_size, concurrency, limit_per_creator, only, skip
+        config=config,
+        batch_id=batch_id,
+        dry_run=dry_run,
+        batch_size=batch_size,
+        concurrency=concurrency,
+        limit_per_creator=limit_per_creator,
+        describe=describe,
+        max_cost_usd=max_cost_usd,
+        only=only,
+        skip=skip,
     )
     raise typer.Exit(run.files(paths, call))
 
@@ -162,6 +194,23 @@ def models_verify(config: Config = None) -> None:
     from reelscope.cli import models as weights
 
     raise typer.Exit(weights.verify(config))
+
+
+description = typer.Typer(help="The description by a language model: fetch answers of batch mode.")
+app.add_typer(description, name="describe")
+
+
+@description.command("collect")
+def describe_collect(
+    batch_id: Annotated[
+        str, typer.Option("--batch-id", help="Name of the results folder of the run.")
+    ],
+    config: Config = None,
+) -> None:
+    """Fetch the answers that are ready into the records, and write the tables anew."""
+    from reelscope.cli import describe as description_command
+
+    raise typer.Exit(description_command.collect(batch_id, config))
 
 
 def main() -> None:

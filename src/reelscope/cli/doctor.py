@@ -20,7 +20,7 @@ from reelscope.cli.terminal import console, printable
 from reelscope.engines.device import CPU, Devices, find
 from reelscope.engines.weights import WeightStore, remedy
 from reelscope.errors import ConfigError, EngineUnavailable
-from reelscope.pipeline.stage import ReadsWeights, Stage
+from reelscope.pipeline.stage import ReadsWeights, Spends, Stage
 from reelscope.settings import Settings
 
 LOW_DISK_GB = 5.0
@@ -132,10 +132,10 @@ def _engines(settings: Settings) -> Iterator[Check]:
                 stage.open()
             except EngineUnavailable as error:
                 what = f"engine of {stage.name}"
-                if isinstance(stage, ReadsWeights):
-                    yield Check(what, "optional", error.reason, error.remedy)
-                else:
-                    yield Check(what, "missing", error.reason, error.remedy)
+                unasked = isinstance(stage, Spends) and not settings.description.enabled
+                optional = isinstance(stage, ReadsWeights) or unasked
+                state: Literal["optional", "missing"] = "optional" if optional else "missing"
+                yield Check(what, state, error.reason, error.remedy)
             else:
                 stage.close()
                 opened.append(f"{stage.name}: {stage.engine}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich import box
@@ -11,7 +12,8 @@ from reelscope.cli.terminal import console, printable
 from reelscope.engines.device import Devices
 from reelscope.engines.weights import WeightStore, entry, installed
 from reelscope.errors import EngineUnavailable
-from reelscope.pipeline.batch import Batch
+from reelscope.pipeline.afterwards import description_of
+from reelscope.pipeline.plan import DESCRIBE, Batch
 from reelscope.pipeline.stage import ReadsWeights, Stage
 
 
@@ -31,15 +33,48 @@ def show_plan(batch: Batch) -> None:
             table.add_row(stage.name, verdict, stage.engine, why)
     console.print(f"neural stages run on {device}")
     console.print(table)
+    for line in _costs(batch):
+        console.print(line)
     for problem in batch.problems:
         console.print(f"note: {printable(problem.where)}: {printable(problem.message)}")
     console.print("Nothing was written.")
 
 
+def _costs(batch: Batch) -> Iterator[str]:
+    """What the description can cost at most, if this call would make it."""
+    stage = description_of(batch)
+    if stage is None:
+        return
+    settings, videos = batch.settings.description, len(batch.sources)
+    most = stage.estimate(batch.settings.choose.max_frames)
+    images = "not known" if most.image_tokens is None else f"{most.image_tokens:,} tokens"
+    yield (
+        f"description by {settings.model}, {settings.mode} mode, per video at most: {most.images} "
+        f"images at detail {settings.image_detail} = {images}; text {most.text_tokens:,} tokens "
+        f"(one a byte; in English about {most.english_tokens:,}); answer "
+        f"{most.output_tokens:,} tokens"
+    )
+    if most.image_tokens is not None:
+        yield f"  images of all {videos:,} videos: at most {videos * most.image_tokens:,} tokens"
+    if most.usd is None or most.english_usd is None:
+        yield "  cost: not known; the model has no price in description.prices"
+    else:
+        yield (
+            f"  cost of {videos:,} videos: at most ${videos * most.usd:,.2f}, with full texts in "
+            f"English ${videos * most.english_usd:,.2f}; answers that are cut or wrong are asked "
+            "again, each at most twice"
+        )
+    limits = (("max_cost_usd", settings.max_cost_usd), ("max_requests", settings.max_requests))
+    for name, limit in limits:
+        if limit is not None:
+            yield f"  description.{name}: {limit:g}; what is left then is skipped"
+
+
 def _verdict(stage: Stage, batch: Batch) -> tuple[str, str]:
     """Whether the stage would run; its engine is really opened to know."""
     if stage.name not in batch.selected:
-        return "be left out", "--only or --skip"
+        off = stage.name == DESCRIBE and not batch.settings.description.enabled
+        return "be left out", "--describe turns it on" if off else "--only or --skip"
     absent = [name for name in stage.needs if name not in batch.selected]
     if absent:
         return "be skipped", f"it needs {', '.join(absent)} (unless an earlier run has it)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -23,10 +23,16 @@ LINE_EVERY_S = 10.0
 
 
 class Counter:
-    """Counts ends for a progress display."""
+    """Counts ends for a progress display.
 
-    def __init__(self, total: int) -> None:
+    Args:
+        total: videos.
+        spent: says what was paid so far; nothing if nothing was.
+    """
+
+    def __init__(self, total: int, spent: Callable[[], str] = str) -> None:
         self.total = total
+        self.spent = spent
         self.ended = 0
         self.failures = 0
         self.now = ""
@@ -61,10 +67,10 @@ class Counter:
 class Bar(Counter):
     """A live bar."""
 
-    def __init__(self, total: int, progress: Progress) -> None:
-        super().__init__(total)
+    def __init__(self, total: int, progress: Progress, spent: Callable[[], str] = str) -> None:
+        super().__init__(total, spent)
         self._progress = progress
-        self._task = progress.add_task("videos", total=total, rate="", failures=0, now="")
+        self._task = progress.add_task("videos", total=total, rate="", failures=0, spent="", now="")
 
     def show(self) -> None:
         """Move the bar."""
@@ -73,6 +79,7 @@ class Bar(Counter):
             completed=self.ended,
             rate=self.rate(),
             failures=self.failures,
+            spent=self.spent(),
             now=self.now,
         )
 
@@ -80,8 +87,8 @@ class Bar(Counter):
 class Lines(Counter):
     """A line every ten seconds, and one at the end."""
 
-    def __init__(self, total: int, console: Console) -> None:
-        super().__init__(total)
+    def __init__(self, total: int, console: Console, spent: Callable[[], str] = str) -> None:
+        super().__init__(total, spent)
         self._console = console
         self._next = self.started + LINE_EVERY_S
 
@@ -93,16 +100,16 @@ class Lines(Counter):
         self._next = now + LINE_EVERY_S
         left_s = (now - self.started) / self.ended * (self.total - self.ended) if self.ended else 0
         left = f", about {left_s:.0f} s left" if 0 < self.ended < self.total else ""
-        self._console.print(
-            f"{self.ended}/{self.total} videos, {self.rate()}, {self.failures} failures{left}"
-        )
+        spent = f", {self.spent()}" if self.spent() else ""
+        done = f"{self.ended}/{self.total} videos, {self.rate()}, {self.failures} failures"
+        self._console.print(done + spent + left)
 
 
 @contextmanager
-def open_progress(total: int) -> Iterator[Counter]:
-    """The display that fits stderr."""
+def open_progress(total: int, spent: Callable[[], str] = str) -> Iterator[Counter]:
+    """The display that fits stderr; `spent` says what was paid so far."""
     if not progress_console.is_terminal:
-        yield Lines(total, progress_console)
+        yield Lines(total, progress_console, spent)
         return
     columns = (
         TextColumn("videos"),
@@ -112,7 +119,8 @@ def open_progress(total: int) -> Iterator[Counter]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[failures]} failures"),
+        TextColumn("{task.fields[spent]}"),
         TextColumn("{task.fields[now]}", style="dim"),
     )
     with Progress(*columns, console=progress_console, transient=True) as progress:
-        yield Bar(total, progress)
+        yield Bar(total, progress, spent)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -22,15 +23,16 @@ from reelscope.cli.totals import show_totals
 from reelscope.crawl.creators import read_creators
 from reelscope.crawl.folder import file_videos, folder_videos
 from reelscope.errors import UsageError
-from reelscope.pipeline.batch import Batch, BatchRun, Folders, plan_batch
-from reelscope.pipeline.summary import Problem, Summary
+from reelscope.pipeline.batch import BatchRun
+from reelscope.pipeline.plan import Batch, Folders, plan_batch
+from reelscope.pipeline.summary import Problem, Summary, spending
 from reelscope.records import VideoSource
 from reelscope.settings import Settings
 
 INTERRUPTED = "interrupted"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """The flags that the main job and `analyze` share."""
 
@@ -40,6 +42,8 @@ class Call:
     batch_size: int | None
     concurrency: int | None
     limit_per_creator: int | None
+    describe: bool
+    max_cost_usd: float | None
     only: str
     skip: str
 
@@ -51,6 +55,8 @@ class Call:
                 "processing.batch_size": self.batch_size,
                 "processing.concurrency": self.concurrency,
                 "processing.limit_per_creator": self.limit_per_creator,
+                "description.enabled": self.describe or None,
+                "description.max_cost_usd": self.max_cost_usd,
             },
         )
 
@@ -108,12 +114,13 @@ def _go(
         for problem in problems:
             console.print(f"{printable(problem.where)}: {printable(problem.message)}")
         raise UsageError("there is no video to analyse")
-    with _log_file(settings):
+    with log_file(settings):
         return _execute(batch)
 
 
 def _execute(batch: Batch) -> int:
-    with open_progress(len(batch.sources)) as progress:
+    spent = partial(spending, batch.graph, batch.selected)
+    with open_progress(len(batch.sources), spent) as progress:
         run = BatchRun(batch, [progress], FetchLines())
         with _interrupts(run.stop):
             summary = run.run()
@@ -163,7 +170,7 @@ class _OneLine(logging.Formatter):
 
 
 @contextmanager
-def _log_file(settings: Settings) -> Iterator[None]:
+def log_file(settings: Settings) -> Iterator[None]:
     """Everything the package logs goes to `logs/processing_logs.txt`."""
     settings.paths.logs.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(settings.paths.logs / "processing_logs.txt", encoding="utf-8")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich import box
 from rich.table import Table
 
 from reelscope.cli.terminal import console, printable
-from reelscope.pipeline.batch import Batch
+from reelscope.pipeline.plan import Batch
 from reelscope.pipeline.summary import FailureGroup, StageSummary, Summary
 
 SHOWN_GROUPS = 8
@@ -16,6 +18,8 @@ def show_totals(summary: Summary, batch: Batch) -> None:
     """The table of stages, what failed, and where the results are."""
     console.print(_table(summary))
     console.print(_headline(summary))
+    for line in _spending(summary):
+        console.print(line)
     _show_groups("Failures", summary.failures)
     _show_groups("Would help", summary.remedies)
     for problem in summary.problems:
@@ -64,6 +68,19 @@ def _headline(summary: Summary) -> str:
         )
     parts.append(f"{summary.videos_with_failures} with failures")
     return ", ".join(parts)
+
+
+def _spending(summary: Summary) -> Iterator[str]:
+    """What was paid for in this run, a line per stage."""
+    for name, stage in summary.stages.items():
+        if (spent := stage.spent) and spent.requests:
+            cost = "no price known" if spent.cost_usd is None else f"${spent.cost_usd:.4f}"
+            yield (
+                f"{name}: {spent.requests:,} requests, {spent.input_tokens:,} tokens read "
+                f"({spent.cached_input_tokens:,} cached), {spent.output_tokens:,} written, {cost}"
+            )
+    if summary.videos_refused:
+        yield f"{summary.videos_refused:,} videos that a model would not describe"
 
 
 def _show_groups(title: str, groups: tuple[FailureGroup, ...]) -> None:

@@ -65,17 +65,21 @@ class ChatRequest:
     @property
     def key(self) -> str:
         """sha256 over all that the answer depends on, pictures by their bytes."""
-        return hashlib.sha256(json.dumps(self._plain(hashed=True)).encode()).hexdigest()
+        return _sha256(json.dumps(self._plain(hashed=True)).encode())
 
     def shown(self) -> dict[str, Any]:
-        """As plain data for logs and files: pictures as their file names."""
-        return self._plain(hashed=False)
+        """As plain data for logs and files: pictures as their file names, the schema as its hash.
+
+        The schema says again what the messages say, at five times their length.
+        """
+        schema = self.schema and _sha256(json.dumps(self.schema).encode())
+        return {**self._plain(hashed=False), "schema": schema}
 
     def _plain(self, *, hashed: bool) -> dict[str, Any]:
         def part(given: str | Picture) -> dict[str, Any]:
             if isinstance(given, str):
                 return {"text": given}
-            bytes_of = {"sha256": hashlib.sha256(given.jpeg).hexdigest()} if hashed else {}
+            bytes_of = {"sha256": _sha256(given.jpeg)} if hashed else {}
             return {"image": given.file, "detail": given.detail, **bytes_of}
 
         return {
@@ -89,6 +93,10 @@ class ChatRequest:
                 for message in self.messages
             ],
         }
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

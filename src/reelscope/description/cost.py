@@ -124,6 +124,67 @@ def most_cost_usd(request: ChatRequest, price: Price, *, share: float = 1.0) -> 
     return share * (tokens * dearest + request.max_output_tokens * price.output_usd) / 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The most that one request per video can take.
+
+    Attributes:
+        images: pictures of a video.
+        image_tokens: of all of these, by the tile rule; None: the price list does not say.
+        text_tokens: of all else that is sent: a token stands for at least a byte.
+        english_tokens: the same text in English, by OpenAI's rule of thumb of four characters
+            a token (help.openai.com, "What are tokens and how to count them?").
+        output_tokens: of the answer.
+        usd: per video with `text_tokens`; None: the model has no price.
+        english_usd: per video with `english_tokens`.
+    """
+
+    images: int
+    image_tokens: int | None
+    text_tokens: int
+    english_tokens: int
+    output_tokens: int
+    usd: float | None
+    english_usd: float | None
+
+
+def estimate(settings: Describe, *, frames: int, prompt_bytes: int) -> Estimate:
+    """What a request can take before anything is known of the video.
+
+    Args:
+        settings: of the description.
+        frames: pictures of a video, at most.
+        prompt_bytes: of the prompt without any facts, and of the schema, in UTF-8.
+    """
+    price = price_of(settings.model, settings.prices)
+    each = (
+        most_image_tokens(settings.image_longest_side, settings.image_detail, price)
+        if price
+        else None
+    )
+    images = None if each is None else frames * each
+    around = FRAME_TOKENS * (2 * frames + 4)
+    text = prompt_bytes + 4 * settings.max_text_chars + around
+    english = (prompt_bytes + settings.max_text_chars) // 4 + around
+    share = settings.batch_price_share if settings.mode == "batch" else 1.0
+
+    def usd(text_tokens: int) -> float | None:
+        if price is None or images is None:
+            return None
+        tokens = Tokens(input=images + text_tokens, output=settings.max_output_tokens)
+        return cost_usd(tokens, price, share=share)
+
+    return Estimate(
+        images=frames,
+        image_tokens=images,
+        text_tokens=text,
+        english_tokens=english,
+        output_tokens=settings.max_output_tokens,
+        usd=usd(text),
+        english_usd=usd(english),
+    )
+
+
 def check_price(settings: Describe) -> None:
     """See that a limit on the cost can be kept.
 

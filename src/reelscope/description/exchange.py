@@ -11,13 +11,14 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field, JsonValue, ValidationError
 
 from reelscope.atomic import write_atomic
-from reelscope.description.chat import ChatAnswer, ChatRequest, Tokens
-from reelscope.records import Count, Frozen
+from reelscope.description.chat import ChatAnswer, ChatRequest, Message, Picture, Tokens
+from reelscope.description.evidence import Given
+from reelscope.records import Count, EvidenceSource, Frozen, SentImage
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ class Turn(Frozen):
 
     key: str = Field(description="sha256 over all that the answer depends on.")
     mode: Mode = Field(description="How it was asked.")
-    request: JsonValue = Field(description="What was sent, pictures as their file names.")
+    request: JsonValue = Field(
+        description="What was sent, pictures as their file names, the schema as its sha256."
+    )
     answer: SavedAnswer | None = Field(description="null: none came (yet).")
 
 
@@ -60,19 +63,55 @@ class Exchange(Frozen):
     usable: bool = Field(
         default=True, description="false: no answer could be understood; the next run asks anew."
     )
+    images: tuple[SentImage, ...] = Field(description="The pictures that were sent, in order.")
+    words: dict[EvidenceSource, tuple[tuple[float | None, str], ...]] = Field(
+        description="What answers may quote: source -> time and text of each piece."
+    )
     turns: tuple[Turn, ...] = Field(default=(), description="In the order they were asked.")
+
+    @classmethod
+    def about(cls, request: ChatRequest, given: Given, images: tuple[SentImage, ...]) -> Exchange:
+        """One that has not begun."""
+        return cls(key=request.key, images=images, words=dict(given.words))
+
+    @property
+    def given(self) -> Given:
+        """What answers may name as evidence."""
+        return Given(frames_s=tuple(image.time_s for image in self.images), words=self.words)
+
+    def first_request(self, pictures: Mapping[str, Picture], schema: dict[str, Any]) -> ChatRequest:
+        """The first request again.
+
+        Args:
+            pictures: by file name.
+            schema: sent with it if it had one.
+        """
+        plain = dict(cast("dict[str, Any]", self.turns[0].request))
+        plain["schema"] = schema if plain["schema"] else None
+        messages = tuple(
+            Message(
+                turn["role"],
+                tuple(part.get("text") or pictures[part["image"]] for part in turn["parts"]),
+            )
+            for turn in plain.pop("messages")
+        )
+        return ChatRequest(messages=messages, **plain)
+
+    def turn(self, key: str) -> Turn | None:
+        """The request with this key, if it was asked."""
+        return next((turn for turn in self.turns if turn.key == key), None)
 
     def answered(self, request: ChatRequest) -> SavedAnswer | None:
         """The saved answer to this very request, if there is one."""
-        key = request.key
-        return next((turn.answer for turn in self.turns if turn.key == key and turn.answer), None)
+        turn = self.turn(request.key)
+        return turn.answer if turn else None
 
     def with_turn(self, request: ChatRequest, *, mode: Mode, answer: ChatAnswer | None) -> Exchange:
         """The same with this request, in place of itself without an answer."""
         turn = Turn(
             key=request.key, mode=mode, request=_plain(request.shown()), answer=_saved(answer)
         )
-        kept = tuple(t for t in self.turns if t.key != turn.key or t.answer)
+        kept = tuple(t for t in self.turns if t.key != turn.key)
         return self.model_copy(update={"turns": (*kept, turn)})
 
     def with_answer(self, key: str, answer: ChatAnswer) -> Exchange:
@@ -85,18 +124,18 @@ class Exchange(Frozen):
         )
         return self.model_copy(update={"turns": turns})
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, name: str = FILE_NAME) -> None:
         """Write it beside the record.
 
         Raises:
             OutputError: it cannot be written.
         """
-        write_atomic(folder / FILE_NAME, self.model_dump_json(indent=1) + "\n")
+        write_atomic(folder / name, self.model_dump_json(indent=1) + "\n")
 
 
-def load_exchange(folder: Path) -> Exchange | None:
+def load_exchange(folder: Path, name: str = FILE_NAME) -> Exchange | None:
     """What was saved; None if nothing was, or it cannot be understood."""
-    path = folder / FILE_NAME
+    path = folder / name
     try:
         return Exchange.model_validate_json(path.read_bytes())
     except FileNotFoundError:

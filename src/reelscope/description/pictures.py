@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from reelscope.description.chat import Picture
 from reelscope.errors import OutputError
 from reelscope.media.pictures import jpeg_bytes, read_jpeg, shrink
-from reelscope.records import ChosenFrame, SentImage
+from reelscope.records import SentImage
 
 
 def sent_picture(
@@ -51,11 +50,6 @@ def sent_picture(
         bytes_before=len(before),
         bytes_after=len(data),
     )
-
-
-def in_order(frames: Sequence[ChosenFrame]) -> list[ChosenFrame]:
-    """By time: the model is to see the video as it goes."""
-    return sorted(frames, key=lambda frame: frame.time_s)
 
 
 def _bytes(path: Path) -> bytes:

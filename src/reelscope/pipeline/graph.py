@@ -13,7 +13,10 @@ from reelscope.pipeline.stage import Stage
 from reelscope.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reelscope.audio.transcribe import Transcriber
+    from reelscope.description.describe import DescribeStage
     from reelscope.vision.detect import Detector
 
 
@@ -86,8 +89,17 @@ def _stable_order(waits: dict[str, set[str]], listed: list[str]) -> list[str]:
     return order
 
 
-def build_graph(settings: Settings) -> Graph:
-    """All stages of this version with their engines; nothing heavy is loaded yet."""
+def build_graph(settings: Settings, *, batch_folder: Path | None = None) -> Graph:
+    """All stages of this version with their engines; nothing heavy is loaded yet.
+
+    Args:
+        settings: of the call.
+        batch_folder: where requests wait that go to a server's batches; None: no request is
+            handed to one.
+
+    Raises:
+        ConfigError: a file that a setting names cannot be used.
+    """
     from reelscope.audio.events import EventsStage
     from reelscope.audio.separate import SeparateStage
     from reelscope.audio.sounds import SoundsStage
@@ -161,8 +173,22 @@ def build_graph(settings: Settings) -> Graph:
                 BlipCaptioner(store, pool),
                 batch_size=settings.processing.batch_size,
             ),
+            _description(settings, batch_folder),
         ]
     )
+
+
+def _description(settings: Settings, batch_folder: Path | None) -> DescribeStage:
+    """The description, with a queue where it is to wait for a server's batches."""
+    from reelscope.description.describe import DescribeStage
+    from reelscope.description.prompt import load_prompts
+    from reelscope.description.queue import BatchQueue
+    from reelscope.engines.openai_chat import OpenAiChat
+
+    asked = settings.description
+    chat = OpenAiChat(asked, settings.openai.api_key)
+    queue = BatchQueue(batch_folder, chat) if batch_folder and asked.mode == "batch" else None
+    return DescribeStage(asked, chat, load_prompts(settings.paths.prompts), queue=queue)
 
 
 def _transcriber(settings: Settings, store: WeightStore, pool: ModelPool) -> Transcriber:

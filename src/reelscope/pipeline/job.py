@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from reelscope.engines.device import CPU
 from reelscope.media.clip import Clip
 from reelscope.pipeline.graph import Graph, waits_for
 from reelscope.pipeline.stage import Stage, reusable, stage_key
-from reelscope.records import Skipped, StageRecord, VideoRecord
+from reelscope.records import Ok, Outcome, Skipped, StageRecord, VideoRecord
 
 
 @dataclass(eq=False)
@@ -125,6 +127,24 @@ def _first_cause(name: str, record: StageRecord) -> str:
     """The cause itself, not a chain of "it needs ... which needs ..."."""
     reason = record.reason or ""
     return reason if reason.startswith("it needs ") else f"it needs {name}: {reason}"
+
+
+def stage_record(
+    outcome: Outcome, *, stage: Stage, key: str, seconds: float = 0.0, device: str = CPU
+) -> StageRecord:
+    """The record of a stage that has ended just now."""
+    if isinstance(outcome, Skipped):
+        return skipped_record(outcome, stage=stage, key=key)
+    now = datetime.now(UTC)
+    if isinstance(outcome, Ok):
+        return StageRecord(
+            status="ok", key=key, engine=stage.engine, seconds=seconds, device=device,
+            finished_at=now, value=outcome.value,
+        )  # fmt: skip
+    return StageRecord(
+        status="failed", key=key, engine=stage.engine, seconds=seconds, device=device,
+        finished_at=now, kind=outcome.kind, message=outcome.message, retryable=outcome.retryable,
+    )  # fmt: skip
 
 
 def skipped_record(skip: Skipped, *, stage: Stage, key: str) -> StageRecord:

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,15 +25,13 @@ from reelscope.media.fingerprint import media_id
 from reelscope.pipeline.attempt import Attempts
 from reelscope.pipeline.checkpoint import RecordStore
 from reelscope.pipeline.graph import Graph
-from reelscope.pipeline.job import Job, skipped_record
+from reelscope.pipeline.job import Job, stage_record
 from reelscope.pipeline.lanes import Crash, Task, Workers
 from reelscope.pipeline.stage import Stage, at_once
 from reelscope.records import (
     Failed,
     Lane,
-    Ok,
     Outcome,
-    Skipped,
     StageRecord,
     VideoRecord,
     VideoSource,
@@ -324,7 +321,7 @@ class Runner:
         self, job: Job, stage: Stage, outcome: Outcome, *, seconds: float, device: str = CPU
     ) -> None:
         key = job.key(stage)
-        record = _stage_record(outcome, stage=stage, key=key, seconds=seconds, device=device)
+        record = stage_record(outcome, stage=stage, key=key, seconds=seconds, device=device)
         job.end(stage, record)
         self._tell(job, stage.name)
         self._settle(job)
@@ -417,20 +414,3 @@ def _enough(settings: Processing, devices: Devices) -> int:
     """Videos open at once that keep every worker, and every GPU's batch, filled twice."""
     gpus = sum(name != CPU for name in devices.names)
     return 2 * max(settings.workers, settings.batch_size * gpus)
-
-
-def _stage_record(
-    outcome: Outcome, *, stage: Stage, key: str, seconds: float, device: str
-) -> StageRecord:
-    if isinstance(outcome, Skipped):
-        return skipped_record(outcome, stage=stage, key=key)
-    now = datetime.now(UTC)
-    if isinstance(outcome, Ok):
-        return StageRecord(
-            status="ok", key=key, engine=stage.engine, seconds=seconds, device=device,
-            finished_at=now, value=outcome.value,
-        )  # fmt: skip
-    return StageRecord(
-        status="failed", key=key, engine=stage.engine, seconds=seconds, device=device,
-        finished_at=now, kind=outcome.kind, message=outcome.message, retryable=outcome.retryable,
-    )  # fmt: skip

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
+from reelscope.description.cost import Totals
 from reelscope.media.clip import Clip
 from reelscope.records import Lane, Outcome, StageRecord, VideoSource
 from reelscope.settings import Section
@@ -74,6 +75,16 @@ class Limited(Protocol):
     @property
     def at_once(self) -> int:
         """At most so many."""
+        ...
+
+
+@runtime_checkable
+class Spends(Protocol):
+    """A stage that asks a service which wants to be paid."""
+
+    @property
+    def spent(self) -> Totals:
+        """What this run has taken so far."""
         ...
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from pydantic import Field
 
 import reelscope
+from reelscope.description.cost import Totals
 from reelscope.engines.registry import REGISTRY, InPackage
 from reelscope.engines.weights import remedy
 from reelscope.pipeline.graph import Graph
-from reelscope.pipeline.stage import ReadsWeights
+from reelscope.pipeline.stage import ReadsWeights, Spends
 from reelscope.records import (
     SCHEMA_VERSION,
+    Description,
+    Dollars,
     Frozen,
     Number,
     Probe,
@@ -37,6 +41,7 @@ class StageSummary(Frozen):
     real_time_factor: Number | None = Field(
         description="Seconds of video per second of work, over the videos with a value."
     )
+    spent: Spending | None = Field(description="What it cost; null: it costs nothing.")
 
 
 class FailureGroup(Frozen):
@@ -47,6 +52,19 @@ class FailureGroup(Frozen):
     count: int = Field(description="On how many videos.")
     message: str = Field(description="The first one's message or reason.")
     remedy: str | None = Field(description="What would help, where it is known.")
+
+
+class Spending(Frozen):
+    """What a stage that asks a paid service took in this run, as the service counts it."""
+
+    requests: int = Field(description="Answers that were paid for.")
+    input_tokens: int = Field(description="Tokens read.")
+    cached_input_tokens: int = Field(description="Of those: read from the server's cache.")
+    output_tokens: int = Field(description="Tokens written.")
+    cost_usd: Dollars | None = Field(
+        description="By description.prices; null: the model has no price there."
+    )
+    refusals: int = Field(description="Answers that the model, or a filter, would not give.")
 
 
 class Problem(Frozen):
@@ -71,6 +89,7 @@ class Summary(Frozen):
     videos_with_failures: int = Field(description="Of those: at least one stage failed.")
     videos_without_result: int = Field(description="Of those: no stage has a value.")
     videos_from_earlier_run: int = Field(description="Of those: nothing was left to do.")
+    videos_refused: int = Field(description="Of those: a model would not describe them.")
     stage_results_from_earlier_run: int = Field(description="Stage results that were reused.")
     videos_per_minute: Number | None = Field(description="Videos on which work was done.")
     media_seconds: Number = Field(description="Length of all videos with a known length.")
@@ -94,6 +113,7 @@ class Tally:
         self.selected = selected
         self.counts: Counter[tuple[str, str]] = Counter()
         self.ended = self.with_failures = self.without_result = self.untouched = 0
+        self.refused = 0
         self.media_s = 0.0
         self._work_s: dict[str, float] = defaultdict(float)
         self._ok_work_s: dict[str, float] = defaultdict(float)
@@ -125,6 +145,8 @@ class Tally:
         self.without_result += "ok" not in statuses
         idle = {name for name, stage in asked.items() if stage.status == "skipped"}
         self.untouched += bool(reused) and len(reused | idle) == len(self.selected)
+        described = record.value(Description) if "describe" in self.selected else None
+        self.refused += bool(described and described.refusal)
         length_s = _length_s(record)
         self.media_s += length_s
         for name, stage in asked.items():
@@ -188,6 +210,7 @@ class Tally:
                 reused=self.counts[stage.name, "reused"],
                 seconds=self._work_s[stage.name],
                 real_time_factor=self._ok_media_s[stage.name] / work_s if work_s > 0 else None,
+                spent=_spending(stage.spent) if isinstance(stage, Spends) else None,
             )
         return table
 
@@ -207,6 +230,7 @@ class Tally:
             videos_with_failures=self.with_failures,
             videos_without_result=self.without_result,
             videos_from_earlier_run=self.untouched,
+            videos_refused=self.refused,
             stage_results_from_earlier_run=sum(
                 count for (_, status), count in self.counts.items() if status == "reused"
             ),
@@ -220,7 +244,23 @@ class Tally:
         )
 
 
+def spending(graph: Graph, selected: Collection[str]) -> str:
+    """What the run has spent so far, for people: "41 requests, 61,500 tokens, $0.21"."""
+    lines = [s.spent for s in graph if s.name in selected and isinstance(s, Spends)]
+    return "; ".join(totals.line() for totals in lines if totals.requests)
+
+
+def _spending(totals: Totals) -> Spending:
+    return Spending(
+        requests=totals.requests,
+        input_tokens=totals.tokens.input,
+        cached_input_tokens=totals.tokens.cached_input,
+        output_tokens=totals.tokens.output,
+        cost_usd=totals.usd,
+        refusals=totals.refusals,
+    )
+
+
 def _length_s(record: VideoRecord) -> float:
-    stage = record.stages.get("probe")
-    value = stage.value if stage else None
-    return value.duration_s or 0.0 if isinstance(value, Probe) else 0.0
+    probe = record.value(Probe)
+    return (probe.duration_s if probe else None) or 0.0
