@@ -13,7 +13,9 @@ import jsonschema
 import openai
 import pytest
 
+from reelscope.description.answer import answer_schema, check_answer
 from reelscope.description.chat import Tokens
+from reelscope.settings import Describe
 from reelscope.testing import chat as fake
 from reelscope.testing.chat import Behaviour, FakeChat, serve
 
@@ -103,6 +105,18 @@ def test_the_official_client_reads_an_answer_that_fits_the_schema(
     )
     assert server.paid.input == 4 + fake.IMAGE_TOKENS
     assert (server.requests, server.answered) == (1, 1)
+
+
+def test_a_stand_in_answers_every_question_that_is_asked_by_default(server: FakeChat) -> None:
+    dimensions = Describe().dimensions
+    schema = answer_schema(dimensions)
+    response_format = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    prompt = 'a caption: "frame at 7.50 s"\nFrame at 2.5 s:'
+    data = json.loads(text(server, prompt=prompt, response_format=response_format))
+    jsonschema.validate(data, schema)
+    checked = check_answer(data, dimensions, whole=True)
+    assert not checked.problems and not checked.missing
+    assert data["category"]["evidence"][0]["time_s"] == 2.5
 
 
 def test_no_frame_in_the_prompt_no_evidence(server: FakeChat) -> None:

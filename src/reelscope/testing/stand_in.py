@@ -6,7 +6,8 @@ import json
 import re
 from typing import Any
 
-FRAME_TIME = re.compile(r"\bframe\b[^\n]{0,60}?(\d+\.\d+) ?s\b", re.IGNORECASE)
+FRAME_TIME = re.compile(r"^frame\b[^\n]{0,60}?(\d+\.\d+) ?s\b", re.IGNORECASE | re.MULTILINE)
+"""As a line of its own; what a caption says of frames stands inside other lines."""
 
 
 def stand_in(schema: dict[str, Any], *, prompt: str = "") -> Any:
