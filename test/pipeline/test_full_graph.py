@@ -22,6 +22,7 @@ from reelscope.pipeline.provision import wanted_by
 from reelscope.records import STAGE_VALUES, Frozen, VideoRecord
 from reelscope.settings import Settings
 from reelscope.testing import media
+from reelscope.testing.chat import FakeChat, serve
 from reelscope.testing.weights import write_weights
 
 pytestmark = pytest.mark.slow
@@ -60,13 +61,21 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
+@pytest.fixture(scope="session")
+def chat() -> Iterator[FakeChat]:
+    """What answers for stage `describe`."""
+    with serve(FakeChat()) as server:
+        yield server
+
+
 def analyse(
-    videos: list[Path], models: Path, data: Path, choice: dict[str, Any]
+    videos: list[Path], models: Path, chat: FakeChat, data: Path, choice: dict[str, Any]
 ) -> list[VideoRecord]:
     settings = Settings.model_validate(
         {
             "paths": {"data": data, "models": models, "logs": data / "logs"},
             "models": {**choice, "offline": True, "device": "cpu"},
+            "description": {"enabled": True, "base_url": chat.url},
         }
     )
     return list(reelscope.analyze(videos, settings=settings, batch_id="full"))
@@ -74,9 +83,9 @@ def analyse(
 
 @pytest.mark.parametrize("choice", CHOICES, ids=["defaults", "alternatives"])
 def test_every_stage_is_ok_on_every_video(
-    choice: dict[str, Any], videos: list[Path], models: Path, tmp_path: Path
+    choice: dict[str, Any], videos: list[Path], models: Path, chat: FakeChat, tmp_path: Path
 ) -> None:
-    records = analyse(videos, models, tmp_path, choice)
+    records = analyse(videos, models, chat, tmp_path, choice)
     assert len(records) == len(videos)
     for record in records:
         bad = {
@@ -138,17 +147,19 @@ def hold_embeddings(record: VideoRecord, data: Path) -> None:
         assert (folder / name).stat().st_size > 0, name
 
 
-def test_a_second_run_makes_nothing_again(videos: list[Path], models: Path, tmp_path: Path) -> None:
-    analyse(videos, models, tmp_path, CHOICES[0])
+def test_a_second_run_makes_nothing_again(
+    videos: list[Path], models: Path, chat: FakeChat, tmp_path: Path
+) -> None:
+    analyse(videos, models, chat, tmp_path, CHOICES[0])
     before = {p: p.read_bytes() for p in (tmp_path / "analysis_results").rglob("*.*")}
-    analyse(videos, models, tmp_path, CHOICES[0])
+    analyse(videos, models, chat, tmp_path, CHOICES[0])
     summary = json.loads((tmp_path / "results" / "full" / "summary.json").read_text())
     assert summary["videos_from_earlier_run"] == len(videos)
     assert {p: p.read_bytes() for p in (tmp_path / "analysis_results").rglob("*.*")} == before
 
 
 def test_a_corrupt_file_is_named_and_the_run_goes_on(
-    videos: list[Path], models: Path, tmp_path: Path
+    videos: list[Path], models: Path, chat: FakeChat, tmp_path: Path
 ) -> None:
     import shutil
 
@@ -157,7 +168,7 @@ def test_a_corrupt_file_is_named_and_the_run_goes_on(
     for path in broken.glob("*/*"):
         if path.suffix in {".safetensors", ".pt", ".bin"} and path.stat().st_size > 10_000:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    (record,) = analyse(videos[:1], broken, tmp_path / "data", CHOICES[0])
+    (record,) = analyse(videos[:1], broken, chat, tmp_path / "data", CHOICES[0])
     for stage in ("separate", "transcribe", "sounds", "detect", "embed", "caption"):
         entry = record.stages[stage]
         assert entry.status == "skipped", stage
