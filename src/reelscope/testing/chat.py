@@ -512,6 +512,7 @@ class FakeChat:
 
 class _Handler(BaseHTTPRequestHandler):
     chat: FakeChat
+    _cut = False
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or every answer on a kept connection comes 40 ms late
 
@@ -565,7 +566,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {name.lower(): value for name, value in self.headers.items()}
 
     def _lets_in(self) -> bool:
-        """For files and batches: the key and the script."""
+        """For files and batches: the key and the script. What is cut off is done all the same."""
         behaviour = self.chat.next_batch_behaviour()
         if not self.chat.lets_in(self._lower()):
             behaviour = unauthorized()
@@ -575,9 +576,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(behaviour.status, behaviour.body, behaviour.all_headers())
         elif behaviour.status != 200:
             self._error(behaviour)
-        elif behaviour.drop == "after":
-            self._send(200, b'{"id": "file-', behaviour.all_headers(), cut=True)
         else:
+            self._cut = behaviour.drop == "after"
             return True
         return False
 
@@ -594,12 +594,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _content(self, file_id: str) -> None:
         if file_id in self.chat.files:
             kind = {"Content-Type": "application/octet-stream"}
-            self._send(200, self.chat.files[file_id][2], kind)
+            self._send(200, self.chat.files[file_id][2], kind, cut=self._cut)
         else:
             self._error(failing(404, "No such File object"))
 
     def _json(self, data: dict[str, Any]) -> None:
-        self._send(200, json.dumps(data).encode(), {})
+        self._send(200, json.dumps(data).encode(), {}, cut=self._cut)
 
     def _error(self, behaviour: Behaviour) -> None:
         self._send(
