@@ -19,6 +19,7 @@
     │       ├── ServiceFailed     a remote service gave no answer in time
     │       ├── RequestRefused    a remote service will not take this request
     │       └── AnswerUnusable    an answer that cannot be understood
+    ├── CrawlFailed               a source did not give what was asked; its kind says why
     ├── StageTimeout              an item took longer than its limit
     ├── OutputError               a result could not be written (disk full, no permission)
     └── RunStopped                the run gave up on purpose, with the reason
@@ -29,7 +30,7 @@ Each class carries `kind`, the word that stands in records and in errors.csv, an
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 
 class ReelscopeError(Exception):
@@ -161,6 +162,37 @@ class AnswerUnusable(EngineFailed):
     """The answer of a remote service cannot be understood; its text is kept."""
 
     kind = "answer"
+
+
+CrawlFault: TypeAlias = Literal[
+    "no_token", "blocked", "gone", "private", "no_videos", "geo_blocked", "rate_limited",
+    "network", "not_supported", "not_media",
+]  # fmt: skip
+
+
+class CrawlFailed(ReelscopeError):
+    """A source did not give a creator's videos, or a video's file.
+
+    Args:
+        fault: no_token: none is set; blocked: the token has expired, or the platform takes us
+            for a robot; gone: deleted or never there; private; no_videos; geo_blocked;
+            rate_limited; network; not_supported: this source cannot do that; not_media: what
+            came is no picture, sound or video.
+        message: a sentence.
+        remedy: what would help.
+    """
+
+    kind = "crawl"
+
+    def __init__(self, fault: CrawlFault, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.remedy = remedy
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed later without anybody doing anything."""
+        return self.fault in ("rate_limited", "network", "blocked")
 
 
 class StageTimeout(ReelscopeError):

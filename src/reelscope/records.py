@@ -126,6 +126,19 @@ class PlatformMusic(Frozen):
     original: bool | None = Field(
         default=None, description="Whether the platform calls the sound original."
     )
+    album: str | None = Field(default=None, description="As the platform shows it.")
+    duration_s: Seconds | None = Field(default=None, description="Of the whole sound.")
+    play_url: str | None = Field(default=None, description="Where it can be heard; may expire.")
+
+
+class PlatformAuthor(Frozen):
+    """Who posted it, as the platform states it."""
+
+    id: str | None = Field(default=None, description="On the platform.")
+    username: str | None = Field(default=None, description="Without '@'.")
+    nickname: str | None = Field(default=None, description="The name that is shown.")
+    verified: bool | None = Field(default=None, description="Whether the platform vouches.")
+    followers: Count | None = Field(default=None, description="When the platform was asked.")
 
 
 class Platform(Value):
@@ -150,8 +163,26 @@ class Platform(Value):
     subtitles: tuple[str, ...] = Field(
         default=(), description="Lines of the platform's own subtitles, in order."
     )
+    kind: Literal["video", "photo"] = Field(
+        default="video", description="photo: a post of pictures, with or without sound."
+    )
+    duration_s: Seconds | None = Field(default=None, description="As the platform states it.")
+    author: PlatformAuthor | None = Field(default=None, description="Who posted it.")
+    effects: tuple[str, ...] = Field(
+        default=(), description="Effects that were used: name, else id."
+    )
+    stickers: tuple[str, ...] = Field(
+        default=(), description="Texts of stickers that the creator put on it."
+    )
+    cover_url: str | None = Field(default=None, description="Its cover; may expire.")
+    counts_before: tuple[Counts, ...] = Field(
+        default=(), description="Engagement when the platform was asked earlier, oldest first."
+    )
     is_ad: bool | None = Field(
         default=None, description="Whether it is marked as an advertisement."
+    )
+    is_paid_partnership: bool | None = Field(
+        default=None, description="Whether its creator says that a brand has paid for it."
     )
     is_ai_generated: bool | None = Field(
         default=None, description="Whether it is marked as made by a machine."

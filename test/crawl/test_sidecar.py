@@ -22,11 +22,21 @@ FULL: dict[str, Any] = {
     "posted_at": 1_700_000_000,
     "region": "DE",
     "counts": {"plays": 10_000_000_000, "likes": 5, "taken_at": "2024-05-01T12:00:00+02:00"},
-    "music": {"id": "7", "title": "Song", "author": "Carla", "original": False},
+    "music": {"id": "7", "title": "Song", "author": "Carla", "original": False, "album": "A",
+              "duration_s": 30.5, "play_url": "https://example.org/s"},
     "subtitles": ["good morning"],
+    "kind": "photo",
+    "duration_s": 12.25,
+    "author": {"id": "9", "username": "ana", "nickname": "Ana 🌻", "verified": True,
+               "followers": 1200},
+    "effects": ["Green Screen"],
+    "stickers": ["Day 1"],
+    "cover_url": "https://example.org/c",
+    "counts_before": [],
     "is_ad": True,
+    "is_paid_partnership": True,
     "is_ai_generated": False,
-}
+}  # fmt: skip
 
 
 def read(folder: Path, data: object) -> Platform:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from reelscope.records import Counts, Platform, PlatformMusic
+from reelscope.records import Counts, Platform, PlatformAuthor, PlatformMusic
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,9 @@ MAX_BYTES = 1024 * 1024
 _MAX_CHARACTERS = 1_000
 _MAX_CAPTION = 10_000  # TikTok allows 4,000
 _MAX_ITEMS = 1_000
-_INNER: dict[str, type[BaseModel]] = {"counts": Counts, "music": PlatformMusic}
+_INNER: dict[str, type[BaseModel]] = {
+    "counts": Counts, "music": PlatformMusic, "author": PlatformAuthor,
+}  # fmt: skip
 
 
 def read_sidecar(video: Path) -> Platform:
