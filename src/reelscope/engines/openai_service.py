@@ -38,6 +38,8 @@ UNREACHED_ATTEMPTS = 6
 """Where nobody takes the connection, waiting for `total_timeout_s` helps nobody either."""
 SENSELESS_ATTEMPTS = 4
 """Of answers with status 200 and no completion in it: they may be billed."""
+LEAST_ATTEMPT_S = 5.0
+"""Time for an answer without which nothing is sent: what comes too late is paid for, too."""
 MAX_BODY_BYTES = 8_000_000
 """Of an answer: its text at most, each character written as \\u0000, and the rest."""
 
@@ -208,7 +210,7 @@ class OpenAiService:
         from reelscope.engines.bounded_http import BROKEN, never_connected, timeout_of
 
         left_s = call.deadline_s - self._clock()
-        if not self._pace.wait(at_most_s=left_s):
+        if not self._pace.wait(at_most_s=left_s - self._least_s):
             raise ServiceFailed(f"{self._host} asks to be left alone for longer than there is time")
         left_s = call.deadline_s - self._clock()
         longest_s = attempt_s or self._settings.request_timeout_s
@@ -246,7 +248,13 @@ class OpenAiService:
         again = _again_of(state)
         call.hopeless = call.hopeless + 1 if again.attempts else 0
         enough = again.attempts is not None and call.hopeless >= again.attempts
-        return enough or self._clock() + state.upcoming_sleep >= call.deadline_s
+        begins_s = self._clock() + state.upcoming_sleep
+        return enough or begins_s + self._least_s >= call.deadline_s
+
+    @property
+    def _least_s(self) -> float:
+        settings = self._settings
+        return min(LEAST_ATTEMPT_S, settings.request_timeout_s, settings.total_timeout_s / 4)
 
     def _log_wait(self, state: RetryCallState) -> None:
         reason, wait_s = _again_of(state).reason, state.upcoming_sleep
