@@ -6,10 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: run test check quick slow bench lock clean
+.PHONY: run demo-describe test check quick slow bench lock clean
 
 run: $(VENV)/.installed
 	$(BIN)/python main.py --csv data/creators.csv
+
+# The same with descriptions, by a stand-in server on this machine: no key, no cost.
+demo-describe: $(VENV)/.installed
+	$(BIN)/python scripts/demo_describe.py
 
 test: $(VENV)/.installed-dev check quick slow
 
