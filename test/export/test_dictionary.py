@@ -4,24 +4,37 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 
+from reelscope.description.creator_summary import CreatorAnswer, CreatorDescription
+from reelscope.description.exchange import Exchange, SavedAnswer, Turn
 from reelscope.export.batch import ErrorRow, export_batch
 from reelscope.export.columns import columns
 from reelscope.export.dictionary import keys, render
 from reelscope.export.video import VIDEO_FILES, export_video
 from reelscope.pipeline.summary import Summary
-from reelscope.records import STAGE_VALUES, StageRecord, VideoRecord
+from reelscope.records import (
+    STAGE_VALUES,
+    Refusal,
+    SentImage,
+    StageRecord,
+    Usage,
+    VideoRecord,
+)
 from reelscope.settings import Describe, Dimension
 
 Make = Callable[..., VideoRecord]
 DIMENSIONS = Describe().dimensions
 COLUMNS = columns(DIMENSIONS)
-MODELS = [ErrorRow, VideoRecord, Summary, *STAGE_VALUES.values(), *VIDEO_FILES.values()]
+MODELS = [
+    ErrorRow, VideoRecord, Summary, *STAGE_VALUES.values(), *VIDEO_FILES.values(), Exchange,
+    CreatorDescription,
+]  # fmt: skip
 
 WITHOUT_UNIT = {
     "score", "sharpness", "colourfulness", "blurred_below", "rate_variation", "syllables_per_word",
@@ -108,6 +121,34 @@ def test_every_key_of_the_other_files_is_explained(
     }.items():
         with (tmp_path / name).open(newline="", encoding="utf-8") as file:
             assert set(csv.DictReader(file).fieldnames or ()) == known(heading, page)
+
+
+def test_every_key_of_what_was_asked_is_explained(page: str) -> None:
+    image = SentImage(time_s=1.0, file="a.jpg", width=9, height=9, bytes_before=9, bytes_after=9)
+    answer = SavedAnswer(
+        text="{}", model="m", finish="stop", refusal=None, input_tokens=1, cached_input_tokens=0,
+        output_tokens=1, received_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    asked = Exchange(
+        key="k",
+        images=(image,),
+        words={"speech": ((1.0, "hello"), (None, "again"))},
+        turns=(Turn(key="k", mode="live", request=None, answer=answer),),
+    )
+    creator = CreatorDescription(
+        creator="c",
+        videos=1,
+        model="m",
+        dimensions={"tone": CreatorAnswer(value=["calm"], confidence=0.5)},
+        refusal=Refusal(kind="refusal", reason="no"),
+        usage=Usage(
+            requests=1, input_tokens=1, cached_input_tokens=0, output_tokens=1, cost_usd=0.1
+        ),
+    )
+    for model, name in ((asked, "description_requests"), (creator, "creator_description")):
+        data = json.loads(model.model_dump_json())
+        assert_explained(data, known(f"### {name}.json", page))
+    assert "[number or null, text]" in page, "a pair is not a list of one type"
 
 
 def test_a_key_that_nobody_explained_is_noticed(page: str) -> None:

@@ -16,6 +16,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic import BaseModel, JsonValue
 
+from reelscope.description.creator_summary import FILE_NAME as CREATOR_NAME
+from reelscope.description.creator_summary import REQUESTS_NAME, CreatorDescription
+from reelscope.description.exchange import FILE_NAME as EXCHANGE_NAME
+from reelscope.description.exchange import Exchange
 from reelscope.export.batch import ErrorRow
 from reelscope.export.columns import columns
 from reelscope.export.description import in_short, title
@@ -77,7 +81,13 @@ def render(summary: type[BaseModel], dimensions: Sequence[Dimension]) -> str:
         "## Files in a video's folder\n",
         _TEXT_FILES,
         *_file_parts(),
+        f"### {EXCHANGE_NAME}\n",
+        _EXCHANGE,
+        _key_table(Exchange),
         _CREATOR,
+        f"### {CREATOR_NAME}\n",
+        _CREATOR_DESCRIPTION,
+        _key_table(CreatorDescription),
         _BATCH,
         _key_table(summary),
     ]
@@ -190,6 +200,8 @@ def _shape(annotation: Any, metadata: tuple[object, ...] = ()) -> _Shape:
 
 def _container(origin: type, args: tuple[Any, ...]) -> _Shape:
     inner = _shape(args[1] if origin is dict else args[0])
+    if origin is tuple and args[-1] is not Ellipsis and len(set(args)) > 1:
+        return _Shape(f"[{', '.join(_shape(arg).text for arg in args)}]")
     if origin is dict:
         key = "kind" if get_origin(args[0]) is Literal else "name"
         inner.text, step = f"{inner.text} by {key}", f".<{key}>"
@@ -307,6 +319,17 @@ In `data/analysis_results/<creator>/`: `<creator>.csv` with the columns above; `
 with the keys `schema_version` (integer), `creator` (text) and `videos` (list of records, the keys
 of record.json); `report.md` for reading, with the chosen pictures. The pictures themselves stand
 in `data/tiktok_frames/<frames_id>/`.
+"""
+
+_EXCHANGE = """\
+Where a model was asked: what was sent about the video and what came back. An answer that stands
+here is never paid for again; who deletes the file asks anew.
+"""
+
+_CREATOR_DESCRIPTION = f"""\
+With `description.creator_summary`: what a model says of the creator, made from the descriptions
+of the videos. What was asked for it stands in `{REQUESTS_NAME}`, with the keys of
+`{EXCHANGE_NAME}`; it has no pictures and no words to quote.
 """
 
 _BATCH = """\
