@@ -164,7 +164,6 @@ def test_a_thousand_videos_and_a_fifth_of_the_calls_fails(server: FakeChat, tmp_
         assert len(took_s) < 10, "each further run is to finish most of what was left"
         took_s.append(house.run(**patience))
     assert sum(took_s) < 240
-    print(f"1,000 videos in {len(took_s)} runs, {sum(took_s):.0f} s: {server.requests} requests")
     counts = answered(server)
     assert len(counts) == 1000
     assert set(counts.values()) == {1}, "an answer that was saved is never asked for again"

@@ -19,6 +19,7 @@ from reelscope.errors import (
     ServiceClosed,
 )
 from reelscope.media.clip import Clip
+from reelscope.media.frames import Frame
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, read_record
 from reelscope.pipeline.graph import Graph
 from reelscope.pipeline.runner import Runner
@@ -35,6 +36,7 @@ from reelscope.records import (
     VideoSource,
 )
 from reelscope.settings import Media, Processing
+from reelscope.testing.media import Scene, write_video
 from reelscope.testing.stages import Say
 
 NAMES = ("a", "b", "c", "d", "probe")
@@ -369,6 +371,72 @@ def test_videos_that_wait_for_a_server_make_room_for_others(house: House) -> Non
     asks = Say("b", needs=("a",), lane="network", answer=ask)
     house.run([Say("a"), asks, Say("c", needs=("b",))], count=6, max_in_flight=2)
     assert [house.record(f"{n:03}").stages["c"].status for n in range(6)] == ["ok"] * 6
+
+
+def test_a_slow_server_does_not_fill_the_memory_with_videos_that_wait(house: House) -> None:
+    answers = threading.Event()
+
+    def ask(clip: Clip) -> Outcome:
+        assert answers.wait(30)
+        return Ok(Platform(name="test"))
+
+    first = Say("a")
+    asks = Say("b", needs=("a",), lane="network", at_once=2, answer=ask)
+    runner = house.runner([first, asks, Say("c", needs=("b",))], max_in_flight=2, concurrency=2)
+    run = threading.Thread(target=runner.run, args=(house.sources(300),))
+    run.start()
+    known = -1
+    while known < len(first.ran_on):  # until nothing more begins
+        known = len(first.ran_on)
+        time.sleep(0.5)
+    assert 2 * 16 <= known <= 2 * 16 + 2, "twice the network's lane, and those that may be open"
+    assert len(asks.batches) == 2
+    answers.set()
+    run.join(60)
+    assert not run.is_alive()
+    assert house.record("299").stages["c"].status == "ok"
+
+
+def test_what_was_let_go_while_a_server_was_asked_is_decoded_again(house: House) -> None:
+    write_video(house.root / "000.mp4", [Scene(1.0)], size=(64, 64))
+    seen: list[Sequence[Frame]] = []
+
+    def look(clip: Clip) -> Outcome:
+        seen.append(clip.frames)
+        return Ok(Platform(name="test"))
+
+    asks = Say("b", needs=("a",), lane="network", answer=look)  # of the pictures themselves
+    house.run([Say("a", answer=look), asks, Say("c", needs=("b",), answer=look)], count=1)
+    assert len(seen) == 3
+    assert seen[0] is not seen[1], "what was decoded was let go"
+    times = [[frame.time_s for frame in frames] for frames in seen]
+    assert times[0]
+    assert times[0] == times[1] == times[2]
+
+
+def test_videos_that_had_nothing_to_ask_do_not_hide_a_dead_service(house: House) -> None:
+    def answer(clip: Clip) -> Outcome:
+        if int(clip.source.video_id) % 2:
+            return Skipped("no words")
+        return Failed("network", "no answer", retryable=True)
+
+    stage = Say("a", lane="network", at_once=1, answer=answer)
+    house.run([stage], count=40, breaker_failures=3)
+    assert len(stage.ran_on) == 5
+
+
+def test_a_dead_service_does_not_stop_the_other_stages(house: House) -> None:
+    all_there = threading.Barrier(30, timeout=30)
+
+    def answer(clip: Clip) -> Outcome:
+        all_there.wait()  # all fail at once, more of them than `min_failures`
+        return Failed("network", "no answer", retryable=True)
+
+    asks = Say("b", lane="network", at_once=30, answer=answer)
+    heard = house.run([Say("a"), asks], count=60, min_failures=20)
+    assert len(heard.videos) == 60
+    assert len(asks.ran_on) == 30
+    assert all(house.record(video).stages["a"].status == "ok" for video in heard.videos)
 
 
 def test_no_more_requests_are_under_way_than_the_stage_allows(house: House) -> None:

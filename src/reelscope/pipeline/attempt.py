@@ -72,6 +72,9 @@ class Attempts:
                 log.info("%s: halving a batch of %d: %s", self.stage.name, len(clips), error)
                 return self.run(clips[:half]) + self.run(clips[half:])
             video = clips[0].source.video_id
+            if isinstance(error, EngineUnavailable):
+                log.info("%s left %s out: %s", self.stage.name, video, error)
+                return [outcome_of(error, owns_file=self.owns_file)]
             expected = isinstance(error, ReelscopeError)
             log.warning("%s failed on %s: %s", self.stage.name, video, error, exc_info=not expected)
             owns = self.owns_file or (isinstance(error, UnreadableMedia) and _opens(clips[0]))

@@ -31,6 +31,7 @@ from reelscope.pipeline.stage import Stage, at_once
 from reelscope.records import (
     Failed,
     Lane,
+    Ok,
     Outcome,
     StageRecord,
     VideoRecord,
@@ -103,10 +104,11 @@ class Runner:
         self.listeners = listeners
         self.stopped: str | None = None
         self._done: queue.SimpleQueue[tuple[Task, Any]] = queue.SimpleQueue()
+        self._at_once = {stage.name: at_once(stage) for stage in graph}
         sizes: dict[Lane, int] = {
             "cpu": settings.workers,
             "gpu": len(devices),
-            "network": max([NETWORK_WORKERS, *(at_once(stage) for stage in graph)]),
+            "network": max(NETWORK_WORKERS, *self._at_once.values()),
         }
         self._lanes = {lane: Workers(lane, size, self._done) for lane, size in sizes.items()}
         self._max_in_flight = settings.max_in_flight or _enough(settings, devices)
@@ -267,11 +269,12 @@ class Runner:
     def _pick(self, lane: Lane) -> tuple[Stage, list[Job]] | None:
         """The stage with the fullest batch; the oldest video first among equals."""
         groups: dict[str, list[Job]] = {}
+        running = Counter(name for job in self._jobs for name in job.running)
         for job in self._jobs:
             if lane != "network" and self._touched(job):
                 continue
             for stage in self._ready[job]:
-                if stage.lane == lane and self._allowed(stage):
+                if stage.lane == lane and not 0 < self._at_once[stage.name] <= running[stage.name]:
                     group = groups.setdefault(stage.name, [])
                     if len(group) < stage.batch_size:
                         group.append(job)
@@ -279,11 +282,6 @@ class Runner:
             return None
         name = max(groups, key=lambda name: len(groups[name]))
         return self.graph[name], groups[name]
-
-    def _allowed(self, stage: Stage) -> bool:
-        """Whether the stage may run once more beside those of its kind."""
-        limit = at_once(stage)
-        return not limit or sum(stage.name in job.running for job in self._jobs) < limit
 
     def _touched(self, job: Job) -> bool:
         return any(self.graph[name].lane != "network" for name in job.running)
@@ -394,12 +392,13 @@ class Guard:
             RunStopped: more than `max_failure_share` fails for the same reason.
         """
         self._ended[stage.name] += 1
-        if not isinstance(outcome, Failed):
+        if isinstance(outcome, Ok):
             self._in_a_row[stage.name] = 0
-            return
-        if outcome.kind in NOT_ASKED:
+        if not isinstance(outcome, Failed) or outcome.kind in NOT_ASKED:
             return
         self._in_a_row[stage.name] += outcome.retryable
+        if self.tripped(stage):
+            return  # those that were under way; the other stages go on without the service
         self._failed[stage.name, outcome.kind] += 1
         failed = self._failed[stage.name, outcome.kind]
         share = failed / self._ended[stage.name]
