@@ -69,11 +69,16 @@ def open_atomic(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        cause = _CAUSES.get(error.errno or 0) or error.strerror or str(error)
-        raise OutputError(f"{path} could not be written: {cause}") from error
+        raise not_written(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def not_written(path: Path, error: OSError) -> OutputError:
+    """The error that says in a sentence which file could not be written, and why."""
+    cause = _CAUSES.get(error.errno or 0) or error.strerror or str(error)
+    return OutputError(f"{path} could not be written: {cause}")
 
 
 def remove_temporaries(folder: Path) -> None:

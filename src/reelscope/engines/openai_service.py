@@ -19,9 +19,9 @@ from pydantic import SecretStr
 
 from reelscope.engines import chat_format
 from reelscope.engines.chat_format import Fault, NotACompletion, TooLong, fault_of
-from reelscope.engines.pace import Pace, retry_after_s
 from reelscope.engines.weights import importing, require
 from reelscope.errors import EngineUnavailable, RequestRefused, ServiceClosed, ServiceFailed
+from reelscope.pace import Pace, retry_after_s
 from reelscope.settings import Describe
 
 if TYPE_CHECKING:

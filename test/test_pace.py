@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 import pytest
 
-from reelscope.engines.pace import MAX_SPREAD_S, Pace, retry_after_s, seconds_of
+from reelscope.pace import MAX_SPREAD_S, Pace, retry_after_s, seconds_of
 
 
 class Clock:
