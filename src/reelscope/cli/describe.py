@@ -15,8 +15,6 @@ from reelscope.pipeline.collect import collect as collect_batch
 from reelscope.pipeline.plan import Folders
 from reelscope.settings import Settings
 
-AS_IT_WAS = {"description.enabled": True, "description.mode": "batch"}
-
 
 def collect(batch_id: str, config: Path | None) -> int:
     """Fetch what is ready. Returns 0, or 1 if nothing of it could be used."""
@@ -27,21 +25,21 @@ def collect(batch_id: str, config: Path | None) -> int:
         found = collect_batch(batch_id, settings)
     show_totals(found.summary, found.batch)
     for part in found.parts:
-        place = part.batch_id or part.file
-        console.print(
-            printable(f"{place}: {part.status}, {len(part.requests)} requests; {part.message}")
-        )
+        said = f"{part.batch_id or part.file}: {part.status}, {len(part.requests)} requests"
+        console.print(printable(f"{said}; {part.message}" if part.message else said))
     if found.waiting:
         console.print("Not all answers are ready; the same call again fetches the rest.")
+    if found.to_hand_over:
+        console.print("Not all requests were handed over; the run itself, called again, does that.")
     stage = found.summary.stages["describe"]
     return 0 if stage.ok or stage.reused or found.waiting else EXIT_NOTHING_SUCCEEDED
 
 
 def _settings_of(batch_id: str, config: Path | None) -> Settings:
-    """The settings that the batch was run with; the key comes from today's environment."""
+    """The settings that the batch was run with; where things stand, and the key, are today's."""
     today = settings_module.load(config)
     saved = Folders(today.paths).batch(batch_id) / "settings.yml"
     if not saved.is_file():
         raise UsageError(f"there is no batch {batch_id!r}: {saved} is not there")
-    before = settings_module.load(saved, flags=AS_IT_WAS)
+    before = settings_module.load(saved, environ={})
     return before.model_copy(update={"paths": today.paths, "openai": today.openai})

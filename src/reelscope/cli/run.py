@@ -23,6 +23,7 @@ from reelscope.cli.totals import show_totals
 from reelscope.crawl.creators import read_creators
 from reelscope.crawl.folder import file_videos, folder_videos
 from reelscope.errors import UsageError
+from reelscope.pipeline.afterwards import answers_wait
 from reelscope.pipeline.batch import BatchRun
 from reelscope.pipeline.plan import Batch, Folders, plan_batch
 from reelscope.pipeline.summary import Problem, Summary, spending
@@ -125,13 +126,13 @@ def _execute(batch: Batch) -> int:
         with _interrupts(run.stop):
             summary = run.run()
     show_totals(summary, batch)
-    return _exit_code(summary)
+    return _exit_code(summary, batch)
 
 
-def _exit_code(summary: Summary) -> int:
+def _exit_code(summary: Summary, batch: Batch) -> int:
     if summary.stopped == INTERRUPTED:
         return EXIT_INTERRUPTED
-    if summary.stopped or summary.nothing_succeeded:
+    if summary.stopped or (summary.nothing_succeeded and not answers_wait(batch)):
         return EXIT_NOTHING_SUCCEEDED
     return 0
 

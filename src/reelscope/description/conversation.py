@@ -80,6 +80,11 @@ class Till:
         wait_s = self._settings.request_timeout_s if mode == "live" else 0.0
         return self.budget.reserve(most, wait_s=wait_s)
 
+    def count(self, answer: ChatAnswer, *, mode: Mode) -> None:
+        """Note an answer that this run has not asked for but pays: one that a batch brought."""
+        cost = self.cost_usd(answer.tokens, mode)
+        self.budget.count(answer.tokens, cost, refused=refusal_of(answer) is not None)
+
     def cost_usd(self, tokens: Tokens, mode: Mode) -> float | None:
         """What an answer cost; None: the model has no price."""
         return cost_usd(tokens, self._price, share=self._share(mode)) if self._price else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal
 
 from reelscope.description.answer import Checked, answer_schema, schema_problems
 from reelscope.description.chat import ChatAnswer, ChatModel, ChatRequest, Picture
@@ -26,7 +26,7 @@ from reelscope.description.facts import STAGES, Facts, facts_of
 from reelscope.description.pictures import sent_picture
 from reelscope.description.prompt import Prompts, describe_messages
 from reelscope.description.queue import BatchQueue
-from reelscope.errors import AnswerUnusable, EngineUnavailable
+from reelscope.errors import AnswerUnusable, EngineUnavailable, OutputError
 from reelscope.media.clip import Clip
 from reelscope.records import (
     Choice,
@@ -200,35 +200,30 @@ class DescribeStage:
             exchange = Exchange.about(question.request, question.given, question.images)
         talk = self._talk(exchange, clip)
         if self.queue and not talk.exchange.answered(question.request):
-            self._let_wait(self.queue, clip, talk, question.request)
+            return self._let_wait(self.queue, clip, talk, question.request)
         first = talk.answer(question.request)
         return Ok(self._value(talk, first, lambda: question.request))
 
     def _talk(self, exchange: Exchange, clip: Clip) -> Talk:
         return Talk(exchange, save=lambda e: e.save(clip.folder), ask=self.till.ask)
 
-    def _let_wait(
-        self, queue: BatchQueue, clip: Clip, talk: Talk, request: ChatRequest
-    ) -> NoReturn:
-        """Hand the request to the queue, unless it waits already.
-
-        Raises:
-            EngineUnavailable: always: there is no answer yet.
-        """
+    def _let_wait(self, queue: BatchQueue, clip: Clip, talk: Talk, request: ChatRequest) -> Skipped:
+        """Hand the request to the queue, unless it waits already."""
         where = queue.waits_in(clip.source, request)
         if where is None:
-            self.till.reserve(request, mode="batch")  # kept: it is spent before it is known
             talk.note(request, mode="batch")
+            self.till.reserve(request, mode="batch")  # kept: it is spent before it is known
             queue.add(clip.source, request)
             where = "the queue"
-        raise EngineUnavailable(f"its answer waits in {where}", remedy=queue.remedy)
+        return Skipped(f"its answer waits in {where}", queue.remedy)
 
     # ---------------------------------------------------------------------- the conclusion
 
     def _finish(self, clip: Clip) -> Outcome:
         """From an answer that came days later; the video itself need not be here any more."""
         exchange = load_exchange(clip.folder)
-        first = exchange.turns[0].answer if exchange and exchange.turns else None
+        turn = exchange.turn(exchange.key) if exchange else None
+        first = turn.answer if turn else None
         if exchange is None or first is None:
             return Skipped("there is no answer to its request", "run the same call again")
         talk = self._talk(exchange, clip)
@@ -238,12 +233,14 @@ class DescribeStage:
         """The request of an exchange with its pictures, to go on from it.
 
         Raises:
-            OutputError: a picture is gone.
-            AnswerUnusable: it is not the same request any more.
+            AnswerUnusable: a picture is gone, or it is not the same request any more.
         """
         frames = [(image.file, image.time_s) for image in exchange.images]
-        pictures = {picture.file: picture for picture, _ in self._sent(clip, frames)}
-        request = exchange.first_request(pictures, self._schema)
+        try:
+            pictures = {picture.file: picture for picture, _ in self._sent(clip, frames)}
+            request = exchange.first_request(pictures, self._schema)
+        except (OutputError, AnswerUnusable) as error:
+            raise AnswerUnusable(f"it has to be asked again, but {error}") from error
         if request.key != exchange.key:
             raise AnswerUnusable("it has to be asked again, but its pictures have changed")
         return request

@@ -18,6 +18,7 @@ from pydantic import Field, JsonValue, ValidationError
 from reelscope.atomic import write_atomic
 from reelscope.description.chat import ChatAnswer, ChatRequest, Message, Picture, Tokens
 from reelscope.description.evidence import Given
+from reelscope.errors import AnswerUnusable
 from reelscope.records import Count, EvidenceSource, Frozen, SentImage
 
 log = logging.getLogger(__name__)
@@ -85,17 +86,27 @@ class Exchange(Frozen):
         Args:
             pictures: by file name.
             schema: sent with it if it had one.
+
+        Raises:
+            AnswerUnusable: the file was changed, and no request can be read from it.
         """
-        plain = dict(cast("dict[str, Any]", self.turns[0].request))
-        plain["schema"] = schema if plain["schema"] else None
-        messages = tuple(
-            Message(
-                turn["role"],
-                tuple(part.get("text") or pictures[part["image"]] for part in turn["parts"]),
+        turn = self.turn(self.key)
+        try:
+            plain = dict(cast("dict[str, Any]", turn and turn.request))
+            plain["schema"] = schema if plain["schema"] else None
+            messages = tuple(
+                Message(
+                    turn["role"],
+                    tuple(
+                        str(part["text"]) if "text" in part else pictures[part["image"]]
+                        for part in turn["parts"]
+                    ),
+                )
+                for turn in plain.pop("messages")
             )
-            for turn in plain.pop("messages")
-        )
-        return ChatRequest(messages=messages, **plain)
+            return ChatRequest(messages=messages, **plain)
+        except (TypeError, LookupError, AttributeError, ValueError) as error:
+            raise AnswerUnusable(f"{FILE_NAME} does not say what was asked") from error
 
     def turn(self, key: str) -> Turn | None:
         """The request with this key, if it was asked."""
@@ -115,9 +126,12 @@ class Exchange(Frozen):
         return self.model_copy(update={"turns": (*kept, turn)})
 
     def with_answer(self, key: str, answer: ChatAnswer) -> Exchange:
-        """The same with an answer to a request that had none; unchanged if there is no such."""
+        """The same with a batch's answer to a request that had none; else unchanged.
+
+        It counts as a batch's, and is paid as such, even if it was asked live since, in vain.
+        """
         turns = tuple(
-            turn.model_copy(update={"answer": _saved(answer)})
+            turn.model_copy(update={"answer": _saved(answer), "mode": "batch"})
             if turn.key == key and turn.answer is None
             else turn
             for turn in self.turns

@@ -24,9 +24,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from reelscope.atomic import open_atomic, write_atomic
-from reelscope.description.chat import ChatAnswer, ChatBatches, ChatRequest, Unanswered
-from reelscope.errors import OutputError
+from reelscope.atomic import open_atomic, remove_temporaries, write_atomic
+from reelscope.description.chat import ChatAnswer, ChatBatches, ChatRequest
+from reelscope.errors import OutputError, RequestRefused
 from reelscope.records import Frozen, VideoSource
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,10 @@ class Part(Frozen):
     """A file of requests, and the server's batch that it became."""
 
     label: str = Field(description="What the server keeps beside its batch.")
-    file: str = Field(description="Name of the file; it is removed once it is handed over.")
+    file: str = Field(
+        pattern=r"^part-\d{3,9}\.jsonl$",
+        description="Name of the file; it is removed once it is handed over.",
+    )
     batch_id: str | None = Field(default=None, description="The server's; null: not handed over.")
     submitted_at: datetime | None = Field(default=None, description="UTC.")
     status: Literal["submitting", "waiting", "collected", "lost"] = Field(
@@ -78,10 +81,20 @@ class BatchQueue:
     Args:
         folder: of the batch of videos; everything stands in `describe/` below it.
         chat: the server that takes batches.
+        most_lines: of one file that is handed over.
+        most_bytes: of one file that is handed over.
     """
 
-    def __init__(self, folder: Path, chat: ChatBatches) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        chat: ChatBatches,
+        *,
+        most_lines: int = MOST_LINES,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self.chat = chat
+        self._most_lines, self._most_bytes = most_lines, most_bytes
         self.name = folder.name
         self.folder = folder / FOLDER
         self._lock = threading.Lock()
@@ -108,10 +121,26 @@ class BatchQueue:
 
     def waits_in(self, source: VideoSource, request: ChatRequest) -> str | None:
         """Where this request waits: a batch of the server, or this queue; None: nowhere."""
-        name = custom_id(source, request.key)
+        return self.where(custom_id(source, request.key))
+
+    def where(self, name: str) -> str | None:
+        """As `waits_in`, by custom id.
+
+        Raises:
+            OutputError: batches.json cannot be read.
+        """
         if name in (under_way := self._under_way()):
             return under_way[name] or "a file that is being handed over"
         return "the queue" if self._line_path(name).exists() else None
+
+    @property
+    def to_hand_over(self) -> bool:
+        """Whether something waits here and not at the server.
+
+        Raises:
+            OutputError: batches.json cannot be read.
+        """
+        return any(self._lines()) or any(part.status == "submitting" for part in self.parts)
 
     def add(self, source: VideoSource, request: ChatRequest) -> None:
         """Let a request wait for the next hand-over.
@@ -130,12 +159,13 @@ class BatchQueue:
         """Hand over all that waits, and what an earlier call was killed over.
 
         Returns:
-            The parts that were handed over now.
+            The parts that were handed over now, and those that no file is left of (`lost`).
 
         Raises:
             ServiceClosed, ServiceFailed, RequestRefused: what was not handed over waits on.
             OutputError: a file cannot be written.
         """
+        self._clean_up_after_kills()
         for paths in self._chunks():
             self._make_part(paths)
         return tuple(self._hand_over(part) for part in self.parts if part.status == "submitting")
@@ -151,7 +181,9 @@ class BatchQueue:
 
         Raises:
             ServiceClosed, ServiceFailed, RequestRefused: what was not fetched can be later.
+            OutputError: batches.json cannot be read or written.
         """
+        self._clean_up_after_kills()
         for part in self.parts:
             if part.status == "waiting" and part.batch_id:
                 self._put(self._collected(part, part.batch_id, deliver))
@@ -159,13 +191,23 @@ class BatchQueue:
 
     # ------------------------------------------------------------------- handing over
 
+    def _clean_up_after_kills(self) -> None:
+        for folder in (self.folder, self.folder / "queue"):
+            remove_temporaries(folder)
+        for part in self.parts:
+            if part.status != "submitting":
+                (self.folder / part.file).unlink(missing_ok=True)
+
+    def _lines(self) -> list[Path]:
+        return sorted((self.folder / "queue").glob("*.jsonl"))
+
     def _chunks(self) -> Iterator[list[Path]]:
         """The waiting requests, as many together as one file may hold."""
         chunk: list[Path] = []
         size = 0
-        for path in sorted((self.folder / "queue").glob("*.jsonl")):
+        for path in self._lines():
             more = path.stat().st_size
-            if chunk and (len(chunk) >= MOST_LINES or size + more > MOST_BYTES):
+            if chunk and (len(chunk) >= self._most_lines or size + more > self._most_bytes):
                 yield chunk
                 chunk, size = [], 0
             chunk.append(path)
@@ -175,27 +217,50 @@ class BatchQueue:
 
     def _make_part(self, paths: list[Path]) -> None:
         number = len(self.parts) + 1
-        file, known = f"part-{number:03}.jsonl", self._under_way()
+        file = f"part-{number:03}.jsonl"
         requests: list[Waiting] = []
         digest = hashlib.sha256()
         with open_atomic(self.folder / file) as out:
-            for path in paths:
-                head, _, line = path.read_bytes().partition(b"\n")
-                waiting = Waiting.model_validate_json(head)
-                if waiting.custom_id in known:  # killed after batches.json was written
-                    continue
+            for waiting, line in self._new(paths):
                 out.write(line)
                 digest.update(line)
                 requests.append(waiting)
         if requests:
             label = f"{self.name[:200]}/{number}/{digest.hexdigest()[:16]}"
             self._put(Part(label=label, file=file, requests=tuple(requests)))
+        else:
+            (self.folder / file).unlink(missing_ok=True)
         for path in paths:
             path.unlink(missing_ok=True)
 
+    def _new(self, paths: list[Path]) -> Iterator[tuple[Waiting, bytes]]:
+        """The requests in these files that are in no part yet.
+
+        One in a damaged file is left out: it was never handed over, so the next run may let
+        it wait anew.
+        """
+        known = self._under_way()
+        for path in paths:
+            if path.stem in known:  # killed after batches.json was written
+                continue
+            head, _, line = path.read_bytes().partition(b"\n")
+            try:
+                waiting = Waiting.model_validate_json(head)
+            except ValidationError:
+                waiting = None
+            if waiting and waiting.custom_id == path.stem and line.endswith(b"}\n"):
+                yield waiting, line
+            else:
+                log.warning("%s is damaged; its request is left out", path)
+
     def _hand_over(self, part: Part) -> Part:
         path = self.folder / part.file
-        batch_id = self.chat.find(part.label) or self.chat.submit(path, label=part.label)
+        batch_id = self.chat.find(part.label)
+        if batch_id is None and not path.is_file():
+            lost = part.model_copy(update={"status": "lost", "message": f"{path} is gone"})
+            self._put(lost)
+            return lost
+        batch_id = batch_id or self.chat.submit(path, label=part.label)
         done = part.model_copy(
             update={"batch_id": batch_id, "status": "waiting", "submitted_at": datetime.now(UTC)}
         )
@@ -231,17 +296,21 @@ class BatchQueue:
         if state.status == "lost":
             return part.model_copy(update={"status": "lost", "message": state.message})
         asked = {waiting.custom_id: waiting for waiting in part.requests}
-        left = dict.fromkeys(asked, f"no answer in the batch ({state.message})")
-        for name, answer in self.chat.answers(batch_id):
-            if name not in asked:
-                log.warning("batch %s answers %.80r, which was not asked", batch_id, name)
-            elif isinstance(answer, Unanswered):
-                left[name] = answer.message
-            else:
-                deliver(asked[name], answer)
-                left.pop(name, None)
+        message = state.message
+        left = dict.fromkeys(asked, f"no answer in the batch ({message})")
+        try:
+            for name, answer in self.chat.answers(batch_id):
+                if name not in asked:
+                    log.warning("batch %s answers %.80r, which was not asked", batch_id, name)
+                elif isinstance(answer, ChatAnswer):
+                    deliver(asked[name], answer)
+                    left.pop(name, None)
+                elif name in left:
+                    left[name] = answer.message
+        except RequestRefused as error:  # what it answered is not kept there for ever
+            message = f"{message}; {error}"
         return part.model_copy(
-            update={"status": "collected", "message": state.message, "unanswered": left}
+            update={"status": "collected", "message": message, "unanswered": left}
         )
 
     # -------------------------------------------------------------------- batches.json
@@ -263,7 +332,7 @@ class BatchQueue:
             return Batches.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return Batches()
-        except (OSError, ValidationError, json.JSONDecodeError) as error:
+        except (OSError, ValidationError) as error:
             raise OutputError(
                 f"{path} cannot be read, so what was handed over is not known: {error}"
             ) from error

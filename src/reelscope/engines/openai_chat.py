@@ -197,17 +197,28 @@ class OpenAiChat(OpenAiService):
         return Unanswered(": ".join(filter(None, [*words, self._shown(fault)])) or "not answered")
 
     def _fetch(self, file_id: str, file: IO[bytes]) -> None:
-        def attempt(client: OpenAI, timeout: Any) -> None:
+        from openai import NotFoundError
+
+        def attempt(client: OpenAI, timeout: Any) -> bool:
             file.seek(0)
             file.truncate()
             files = client.files.with_streaming_response
-            with files.content(file_id, timeout=timeout) as response:
-                for block in response.iter_bytes(BLOCK_BYTES):
-                    file.write(block)
-                    if file.tell() > MAX_RESULT_FILE_BYTES:
-                        raise TooLong("the results of the batch have no end")
+            try:
+                with files.content(file_id, timeout=timeout) as response:
+                    for block in response.iter_bytes(BLOCK_BYTES):
+                        file.write(block)
+                        if file.tell() > MAX_RESULT_FILE_BYTES:
+                            raise TooLong("the results of the batch have no end")
+            except NotFoundError:
+                return False
+            return True
 
-        self._persist(attempt)
+        try:
+            there = self._persist(attempt)
+        except Filtered:
+            there = False
+        if not there:  # raised out here, without the request and its key
+            raise RequestRefused(f"{self._host} has the results of the batch no more")
 
     def _batch(self, batch_id: str) -> dict[str, Any] | None:
         from openai import NotFoundError

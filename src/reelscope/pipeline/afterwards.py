@@ -15,40 +15,55 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from reelscope.errors import BudgetSpent, EngineError, EngineUnavailable
+from reelscope.errors import BudgetSpent, EngineError, EngineUnavailable, OutputError
 from reelscope.pipeline.checkpoint import RecordStore
 from reelscope.pipeline.plan import DESCRIBE, Batch
 from reelscope.pipeline.summary import Problem
 
 if TYPE_CHECKING:
     from reelscope.description.describe import DescribeStage
+    from reelscope.description.queue import Part
 
 log = logging.getLogger(__name__)
 
 
 def hand_over(batch: Batch) -> list[Problem]:
-    """Hand the queue of the description to the server's batches; what became of it.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
+    """Hand the queue of the description to the server's batches; what became of it."""
     stage = description_of(batch)
     if stage is None or stage.queue is None:
         return []
     try:
+        if not stage.queue.to_hand_over:
+            return []
         with _opened(stage):
             parts = stage.queue.submit()
-    except EngineError as error:
+    except (
+        EngineError,
+        OutputError,
+    ) as error:  # the other stages' results are written all the same
         waits = f"requests were not handed over and wait on: {error}; run the same call again"
         return [Problem(where=DESCRIBE, message=waits)]
-    return [
-        Problem(
-            where=DESCRIBE,
-            message=f"{len(part.requests)} requests were handed over as {part.batch_id}; "
-            f"the answers come within 24 hours: {stage.queue.remedy}",
-        )
-        for part in parts
-    ]
+    return [Problem(where=DESCRIBE, message=_said(part, stage.queue.remedy)) for part in parts]
+
+
+def _said(part: Part, remedy: str) -> str:
+    number = len(part.requests)
+    requests = f"{number:,} request{'' if number == 1 else 's'}"
+    if part.status == "lost":
+        return f"{requests} could not be handed over: {part.message}; run the same call again"
+    return f"{requests} handed over as {part.batch_id}; the answers come within 24 hours: {remedy}"
+
+
+def answers_wait(batch: Batch) -> bool:
+    """Whether some of its descriptions are on their way: in a server's batch, or in the queue."""
+    stage = description_of(batch)
+    if stage is None or stage.queue is None:
+        return False
+    try:
+        parts = stage.queue.parts
+        return stage.queue.to_hand_over or any(part.status == "waiting" for part in parts)
+    except OutputError:
+        return False  # it is said where it is handed over
 
 
 def describe_creators(batch: Batch, store: RecordStore) -> list[Problem]:

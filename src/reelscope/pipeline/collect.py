@@ -15,20 +15,30 @@ from pathlib import Path
 from reelscope.description.chat import ChatAnswer
 from reelscope.description.describe import DescribeStage
 from reelscope.description.exchange import load_exchange
-from reelscope.description.queue import Part, Waiting
-from reelscope.errors import UsageError
+from reelscope.description.queue import BatchQueue, Part, Waiting
+from reelscope.errors import (
+    AnswerUnusable,
+    EngineError,
+    RequestRefused,
+    ServiceFailed,
+    UsageError,
+)
 from reelscope.media.clip import Clip
+from reelscope.pipeline.afterwards import answers_wait, describe_creators
 from reelscope.pipeline.attempt import Attempts
 from reelscope.pipeline.batch import Records, write_results
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, batch_lock, read_record
 from reelscope.pipeline.graph import build_graph
 from reelscope.pipeline.job import stage_record
 from reelscope.pipeline.plan import DESCRIBE, Batch, Folders
-from reelscope.pipeline.summary import Summary, Tally
-from reelscope.records import Failed, VideoRecord, VideoSource
+from reelscope.pipeline.summary import Problem, Summary, Tally
+from reelscope.records import Failed, Skipped, StageRecord, VideoRecord, VideoSource
 from reelscope.settings import Settings
 
 log = logging.getLogger(__name__)
+
+AFTER_THE_QUESTION = ("batch", *(e.kind for e in (ServiceFailed, RequestRefused, AnswerUnusable)))
+"""Failures that come after the question was saved beside the record."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +49,18 @@ class Collected:
         batch: the batch of videos.
         parts: the server's batches as they stand now.
         summary: the batch in numbers, over all of its videos.
+        to_hand_over: whether requests wait that only the run itself hands over.
     """
 
     batch: Batch
     parts: tuple[Part, ...]
     summary: Summary
+    to_hand_over: bool
 
     @property
     def waiting(self) -> bool:
         """Whether there is something to fetch later."""
-        return any(part.status in ("submitting", "waiting") for part in self.parts)
+        return any(part.status == "waiting" for part in self.parts)
 
 
 def collect(batch_id: str, settings: Settings) -> Collected:
@@ -56,43 +68,70 @@ def collect(batch_id: str, settings: Settings) -> Collected:
 
     Args:
         batch_id: of the batch of videos: the name of its results folder.
-        settings: those of the run, from its settings.yml, with `description.mode` batch.
+        settings: those of the run, from its settings.yml.
 
     Raises:
         UsageError: there is no such batch, or nothing of it was handed over.
         BatchLocked: a run works on it.
-        ServiceClosed, ServiceFailed, RequestRefused: the server does not give the answers.
+        ServiceClosed, ServiceFailed, RequestRefused: the server does not give the answers, or
+            not all; those that came are in the records and tables all the same.
         OutputError: results cannot be written.
     """
     folder = Folders(settings.paths).batch(batch_id)
     if not folder.is_dir():
         raise UsageError(f"there is no batch {batch_id!r} in {folder.parent}")
     with batch_lock(folder):
-        graph = build_graph(settings, batch_folder=folder)
+        graph = build_graph(_in_batch_mode(settings), batch_folder=folder)
         stage = graph[DESCRIBE]
         if not isinstance(stage, DescribeStage) or stage.queue is None or not stage.queue.parts:
             raise UsageError(f"nothing of the batch {batch_id!r} was handed to a server's batches")
-        store = RecordStore(Folders(settings.paths).records)
-        stage.open()
-        try:
-            parts = stage.queue.collect(lambda asked, answer: _deliver(store, asked, answer))
-            finisher = Finisher(stage, store, settings)
-            asked = [(waiting, part) for part in parts for waiting in part.requests]
-            now = {(w.creator, w.video_id) for w, part in asked if finisher.finish(w, part)}
-            store.flush()
-        finally:
-            stage.close()
-            store.close()
+        queue, store = stage.queue, RecordStore(Folders(settings.paths).records)
+        ended, notes, trouble = _fetch(stage, queue, store, settings)
         batch = Batch(
             batch_id=batch_id,
-            sources=_sources(folder, store, (waiting for waiting, _ in asked)),
+            sources=_sources(folder, store, (w for part in queue.parts for w in part.requests)),
             graph=graph,
             selected=frozenset({DESCRIBE}),
             settings=settings,
         )
-        summary = _summary(batch, store, now)
+        if not answers_wait(batch):
+            notes += describe_creators(batch, store)
+        summary = _summary(batch, store, ended, notes)
         write_results(batch, store, summary)
-    return Collected(batch, parts, summary)
+    if trouble:
+        raise trouble
+    return Collected(batch, queue.parts, summary, queue.to_hand_over)
+
+
+def _in_batch_mode(settings: Settings) -> Settings:
+    """The same, also if the latest run of the batch was a live one."""
+    description = settings.description.model_copy(update={"mode": "batch"})
+    return settings.model_copy(update={"description": description})
+
+
+def _fetch(
+    stage: DescribeStage, queue: BatchQueue, store: RecordStore, settings: Settings
+) -> tuple[set[tuple[str, str]], list[Problem], EngineError | None]:
+    """Bring what is ready into the records.
+
+    Returns:
+        The videos that ended, notes on others, and why not all could be fetched.
+    """
+    trouble: EngineError | None = None
+    stage.open()
+    try:
+        try:
+            queue.collect(lambda asked, answer: _deliver(store, asked, answer))
+        except EngineError as error:
+            trouble = error
+        finisher = Finisher(stage, queue, store, settings)
+        latest = {waiting.custom_id: (waiting, p) for p in queue.parts for waiting in p.requests}
+        ended = {(w.creator, w.video_id) for w, part in latest.values() if finisher.finish(w, part)}
+        store.flush()
+    finally:
+        stage.close()
+        store.close()
+    return ended, finisher.notes, trouble
 
 
 def _deliver(store: RecordStore, asked: Waiting, answer: ChatAnswer) -> None:
@@ -110,14 +149,21 @@ class Finisher:
 
     Args:
         stage: the description.
+        queue: where its requests wait.
         store: of the records.
         settings: of the run.
+
+    Attributes:
+        notes: what could not be brought to its end, though its answer is there.
     """
 
-    def __init__(self, stage: DescribeStage, store: RecordStore, settings: Settings) -> None:
+    def __init__(
+        self, stage: DescribeStage, queue: BatchQueue, store: RecordStore, settings: Settings
+    ) -> None:
         stage.collecting = True
-        self._attempts = Attempts(stage, owns_file=False)
+        self.notes: list[Problem] = []
         self._stage = stage
+        self._queue = queue
         self._store = store
         self._settings = settings
 
@@ -130,19 +176,42 @@ class Finisher:
         folder = self._store.root / asked.creator / asked.video_id
         record, exchange = read_record(folder / RECORD_NAME), load_exchange(folder)
         before = record.stages.get(DESCRIBE) if record else None
+        if record is None or before is None or not self._open_to_answers(before):
+            return False  # it ended in another way
+        if exchange is not None and (exchange.key != asked.key or not exchange.usable):
+            return False  # another question was asked since, or the answer is known to be bad
         turn = exchange.turn(asked.key) if exchange else None
-        if record is None or before is None or before.status != "skipped" or turn is None:
-            return False  # it ended in another way, or another question was asked since
-        if turn.answer:
-            outcome = self._attempts.run([self._clip(record)])[0]
-        elif part.status in ("submitting", "waiting"):
+        if turn and turn.answer:
+            # attempts of its own: a server that is closed to one request more is no reason to
+            # leave the answers that need none
+            outcome = Attempts(self._stage, owns_file=False).run([self._clip(record)])[0]
+            if isinstance(outcome, Skipped):
+                where, message = (
+                    f"{asked.creator}/{asked.video_id}",
+                    f"it waits on: {outcome.reason}",
+                )
+                self.notes.append(Problem(where=where, message=message))
+                return False
+            if before.status == "skipped":
+                self._stage.till.count(turn.answer.answer(), mode=turn.mode)
+        elif before.status == "failed" or self._queue.where(asked.custom_id):
             return False
         else:
             reason = part.unanswered.get(asked.custom_id) or part.message
+            reason = reason if exchange else "what was asked is gone"
             outcome = Failed("batch", f"no answer came: {reason}", retryable=True)
         after = stage_record(outcome, stage=self._stage, key=before.key)
         self._store.save(record.with_stage(DESCRIBE, after))
         return True
+
+    def _open_to_answers(self, before: StageRecord) -> bool:
+        """Whether the record still waits for this batch, or what followed its answer failed.
+
+        Any other skip or failure may be of another question, under another key.
+        """
+        if before.status == "failed":
+            return bool(before.retryable) and before.kind in AFTER_THE_QUESTION
+        return before.status == "skipped" and before.remedy == self._queue.remedy
 
     def _clip(self, record: VideoRecord) -> Clip:
         folders = Folders(self._settings.paths)
@@ -169,9 +238,13 @@ def _sources(folder: Path, store: RecordStore, asked: Iterable[Waiting]) -> list
     return [record.source for record in records if record is not None]
 
 
-def _summary(batch: Batch, store: RecordStore, now: Set[tuple[str, str]]) -> Summary:
+def _summary(
+    batch: Batch, store: RecordStore, now: Set[tuple[str, str]], notes: Iterable[Problem]
+) -> Summary:
     """The batch in numbers; what this call has ended counts as its work."""
     tally = Tally(batch.graph, batch.selected)
+    for note in notes:
+        tally.problem(note.where, note.message)
     for record in Records(store, batch.sources):
         stage, source = record.stages.get(DESCRIBE), record.source
         ended_now = (source.creator, source.video_id) in now
