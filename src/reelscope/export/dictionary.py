@@ -323,7 +323,7 @@ in `data/tiktok_frames/<frames_id>/`.
 
 _EXCHANGE = """\
 Where a model was asked: what was sent about the video and what came back. An answer that stands
-here is never paid for again; who deletes the file asks anew.
+here is not paid for again; docs/description.md of the project says more.
 """
 
 _CREATOR_DESCRIPTION = f"""\
