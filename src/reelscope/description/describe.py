@@ -210,8 +210,9 @@ class DescribeStage:
     def _let_wait(self, queue: BatchQueue, clip: Clip, talk: Talk, request: ChatRequest) -> Skipped:
         """Hand the request to the queue, unless it waits already."""
         where = queue.waits_in(clip.source, request)
+        if where is None or talk.exchange.turn(request.key) is None:
+            talk.note(request, mode="batch")  # the answer will be put beside it
         if where is None:
-            talk.note(request, mode="batch")
             self.till.reserve(request, mode="batch")  # kept: it is spent before it is known
             queue.add(clip.source, request)
             where = "the queue"
