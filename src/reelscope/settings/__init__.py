@@ -11,6 +11,7 @@ from reelscope.settings.loading import DEFAULT_CONFIG, FAMILIAR_NAMES, PREFIX, l
 from reelscope.settings.sections import (
     Caption,
     Choose,
+    Crawl,
     Detect,
     Detector,
     Embedder,
@@ -43,6 +44,7 @@ __all__ = [
     "AnswerField",
     "Caption",
     "Choose",
+    "Crawl",
     "Describe",
     "Detect",
     "Detector",

@@ -9,6 +9,7 @@ from reelscope.settings.description import Describe
 from reelscope.settings.sections import (
     Caption,
     Choose,
+    Crawl,
     Detect,
     Events,
     Keyframes,
@@ -56,9 +57,11 @@ class Settings(Section):
     caption: Caption = Caption()
     description: Describe = Describe()
     models: Models = Models()
+    crawl: Crawl = Crawl()
     tiktok: TikTok = TikTok()
     openai: OpenAI = OpenAI()
 
     def public(self) -> dict[str, Any]:
         """As plain data without the secrets, for settings.yml."""
-        return self.model_dump(mode="json", exclude={"tiktok": {"ms_token"}, "openai": {"api_key"}})
+        secret = {"crawl": {"proxy"}, "tiktok": {"ms_token"}, "openai": {"api_key"}}
+        return self.model_dump(mode="json", exclude=secret)

@@ -34,7 +34,7 @@ PREFIX = "REELSCOPE_"
 
 DEFAULT_CONFIG = Path("config/config.yml")
 _SECRET_SECTIONS = ("tiktok", "openai")  # a secret under a misspelt key is still one
-_SECRET_KEY = re.compile(r"(^|[_.])(token|key|secret|password)$")
+_SECRET_KEY = re.compile(r"(^|[_.])(token|key|secret|password|proxy)$")
 
 
 def load(

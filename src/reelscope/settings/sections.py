@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -341,6 +342,57 @@ class Models(Section):
     whisper: Whisper = Field(Whisper(), description="Stage `transcribe`.")
     detector: Detector = Field(Detector(), description="Stage `detect`.")
     embedder: Embedder = Field(Embedder(), description="Stage `embed`.")
+
+
+class Crawl(Section):
+    """Fetching: how much, how long, how often, and by which way."""
+
+    max_file_mb: int = Field(
+        500, ge=1, le=100_000, description="Larger files are not fetched, megabytes."
+    )
+    max_picture_mb: int = Field(
+        30, ge=1, le=1000, description="... and no larger pictures of photo posts."
+    )
+    attempts: int = Field(
+        4, ge=1, le=20, description="A request that fails in passing is sent so often."
+    )
+    connect_timeout_s: float = Field(
+        10.0, gt=0, le=600, description="A server that has not answered by then is not there."
+    )
+    read_timeout_s: float = Field(
+        30.0, gt=0, le=3600, description="Longest silence within an answer."
+    )
+    download_timeout_s: float = Field(
+        900.0, gt=0, description="Longest time for one file, all attempts and waits together."
+    )
+    pause_s: float = Field(
+        1.0, ge=0, le=3600, description="Between two requests for lists and pages."
+    )
+    pause_spread_s: float = Field(
+        1.0, ge=0, le=3600, description="... and by chance up to so much longer."
+    )
+    max_wait_s: float = Field(
+        120.0, ge=0, le=86_400, description="A server that asks to wait longer is given up."
+    )
+    downloads: int = Field(2, ge=1, le=32, description="Files fetched side by side.")
+    proxy: SecretStr | None = Field(
+        None,
+        description="http://[user:password@]host:port that all requests go through; null: none. HTTPS_PROXY is not read.",
+    )
+    cookies: Path | None = Field(
+        None, description="cookies.txt (Netscape) that yt-dlp may read; null: none."
+    )
+    loopback: bool = Field(
+        False, description="Fetch from this machine itself as well, for tests and trials."
+    )
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_address(cls, given: SecretStr | None) -> SecretStr | None:
+        """Without the address in the message: it may hold a password."""
+        if given and not re.match(r"https?://[^/\s]+/?$", given.get_secret_value()):
+            raise ValueError("expected http://host:port or https://host:port")
+        return given
 
 
 class TikTok(Section):
