@@ -116,6 +116,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         "openai: sk-secret",
         "opnai: {api_key: sk-secret}",
         "tiktok: {ms_tokn: sk-secret}",
+        "tiktok: {proxies: [ftp://me:sk-secret@one.example]}",
     ],
 )
 def test_secrets_never_stand_in_messages(text: str, tmp_path: Path) -> None:
@@ -125,9 +126,14 @@ def test_secrets_never_stand_in_messages(text: str, tmp_path: Path) -> None:
 
 
 def test_secrets_never_stand_in_saved_settings(tmp_path: Path) -> None:
-    environ = {"OPENAI_API_KEY": "sk-secret", "TIKTOK_MS_TOKEN": "tok-secret"}
+    environ = {
+        "OPENAI_API_KEY": "sk-secret",
+        "TIKTOK_MS_TOKEN": "tok-secret",
+        "REELSCOPE_TIKTOK__PROXIES": "http://me:secret@one.example:1 http://me:secret@two.example:2",
+    }
     loaded = load(write(tmp_path / "c.yml", ""), environ=environ)
     assert loaded.openai.api_key
     assert loaded.openai.api_key.get_secret_value() == "sk-secret"
+    assert len(loaded.tiktok.proxies) == 2
     for shown in (repr(loaded), str(loaded.public()), loaded.model_dump_json()):
         assert "secret" not in shown

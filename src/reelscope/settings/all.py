@@ -63,5 +63,5 @@ class Settings(Section):
 
     def public(self) -> dict[str, Any]:
         """As plain data without the secrets, for settings.yml."""
-        secret = {"crawl": {"proxy"}, "tiktok": {"ms_token"}, "openai": {"api_key"}}
+        secret = {"crawl": {"proxy"}, "tiktok": {"ms_token", "proxies"}, "openai": {"api_key"}}
         return self.model_dump(mode="json", exclude=secret)

@@ -26,6 +26,7 @@ FAMILIAR_NAMES = {
     "LOG_LEVEL": "logging.level",
     "WHISPER_MODEL_SIZE": "models.whisper.size",
     "TIKTOK_MS_TOKEN": "tiktok.ms_token",
+    "TIKTOK_BROWSER": "tiktok.browser",
     "OPENAI_API_KEY": "openai.api_key",
 }
 """Environment names that users of such tools know -> our key."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -401,6 +402,39 @@ class TikTok(Section):
     ms_token: SecretStr | None = Field(
         None, description="Cookie that the crawl needs. Better in TIKTOK_MS_TOKEN."
     )
+    browser: Path | None = Field(
+        None, description="Chromium or Chrome; null: the one on the PATH, else Playwright's own."
+    )
+    headless: bool = Field(
+        True, description="Whether the browser shows no window. With one, TikTok objects less."
+    )
+    proxies: tuple[SecretStr, ...] = Field(
+        (),
+        description="http://[user:password@]host:port, one taken by chance per session; empty: none.",
+    )
+    sessions: int = Field(1, ge=1, le=16, description="Pages of the browser that ask in turn.")
+    browser_arguments: tuple[str, ...] = Field(
+        (), description="Further arguments for the browser. Everybody on the machine can see them."
+    )
+    timeout_s: float = Field(30.0, gt=0, le=600, description="Longest time for a page or answer.")
+    recoveries: int = Field(
+        3, ge=0, le=100, description="A browser that died is started again so often in a row."
+    )
+
+    @field_validator("proxies", "browser_arguments", mode="before")
+    @classmethod
+    def _words(cls, given: object) -> object:
+        """In the environment they are one text, with blanks between them."""
+        return shlex.split(given) if isinstance(given, str) else given
+
+    @field_validator("proxies")
+    @classmethod
+    def _proxy_addresses(cls, given: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        """Without the address in the message: it may hold a password."""
+        for proxy in given:
+            if not re.match(r"https?://[^/\s]+/?$", proxy.get_secret_value()):
+                raise ValueError("expected http://host:port or https://host:port")
+        return given
 
 
 class OpenAI(Section):
