@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ class Workplace:
     def summary(self, batch: str = "creators") -> Any:
         path = self.data / "results" / batch / "summary.json"
         return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def new_workplace(repository: Path) -> Callable[[Path], Workplace]:
+    """For those that several tests look at."""
+    return lambda root: Workplace(root, repository)
 
 
 @pytest.fixture

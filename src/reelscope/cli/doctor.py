@@ -71,6 +71,7 @@ def checks(config: Path | None) -> Iterator[Check]:
     yield _token("Hugging Face token", os.environ.get("HF_TOKEN"), "HF_TOKEN", "gated weights")
     yield _token("TikTok ms_token", settings.tiktok.ms_token, "TIKTOK_MS_TOKEN", "the crawl")
     yield _token("OpenAI key", settings.openai.api_key, "OPENAI_API_KEY", "the description")
+    yield _description(settings)
     for folder in (settings.paths.data, settings.paths.models, settings.paths.logs):
         yield _folder(folder)
     yield _disk(settings.paths.data)
@@ -176,6 +177,13 @@ def _token(what: str, value: object, name: str, purpose: str) -> Check:
     if value:
         return Check(what, "ok", "set")
     return Check(what, "optional", "not set", f"{purpose} would need it: export {name}=...")
+
+
+def _description(settings: Settings) -> Check:
+    """Whether it is turned on: it costs money, so nobody gets it unasked."""
+    if settings.description.enabled:
+        return Check("description", "ok", f"on, by {settings.description.model}")
+    return Check("description", "optional", "off", "--describe, or description.enabled: true")
 
 
 def _folder(folder: Path) -> Check:
