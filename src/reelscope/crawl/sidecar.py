@@ -1,6 +1,6 @@
 """`<video>.json` beside a video file: what a platform said of it, if somebody saved that.
 
-The keys are those of `records.Platform`. The file comes from outside, so nothing in it is
+The keys are those of `records.Platform`. The file may come from outside, so nothing in it is
 believed before it has the right type, and nothing in it can stop a run.
 """
 
@@ -10,24 +10,18 @@ import errno
 import json
 import logging
 import stat
-import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from reelscope.records import Counts, Platform, PlatformAuthor, PlatformMusic
+from reelscope.atomic import write_atomic
+from reelscope.crawl.said import MAX_ITEMS, has_numbers, platform_of
+from reelscope.records import Counts, Frozen, Platform
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 1024 * 1024
-_MAX_CHARACTERS = 1_000
-_MAX_CAPTION = 10_000  # TikTok allows 4,000
-_MAX_ITEMS = 1_000
-_INNER: dict[str, type[BaseModel]] = {
-    "counts": Counts, "music": PlatformMusic, "author": PlatformAuthor,
-}  # fmt: skip
+MAX_BYTES = 4 * 1024 * 1024
+"""More than `write_sidecar` can write: five full lists in four bytes a character, and counts."""
 
 
 def read_sidecar(video: Path) -> Platform:
@@ -37,7 +31,7 @@ def read_sidecar(video: Path) -> Platform:
     JSON, are left out with a warning. Texts are cut and lose their control characters;
     times are UTC.
     """
-    path = video.with_name(f"{video.stem}.json")
+    path = sidecar_path(video)
     data: dict[str, Any] = {}
     try:
         if stat.S_ISREG(path.stat().st_mode):  # a pipe would block
@@ -49,7 +43,11 @@ def read_sidecar(video: Path) -> Platform:
             logger.warning("%s is ignored: %s", path, error)
     except (ValueError, RecursionError) as error:
         logger.warning("%s is ignored: %s", path, error)
-    return _platform(data, path)
+    return platform_of(
+        data,
+        name="folder",
+        refuse=lambda where, why: logger.warning("%s: %s is ignored: %s", path, where, why),
+    )
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -63,60 +61,92 @@ def _load(path: Path) -> dict[str, Any]:
     return data
 
 
-def _platform(data: dict[str, Any], path: Path) -> Platform:
-    known = {"name": "folder", **_known(data, Platform)}
-    for key, kind in _INNER.items():
-        if isinstance(known.get(key), dict):
-            known[key] = _known(known[key], kind)
-    try:
-        platform = Platform.model_validate(known)
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            _forget(known, problem["loc"])
-            where = ".".join(map(str, problem["loc"]))
-            logger.warning("%s: %s is ignored: %s", path, where, problem["msg"])
-        platform = Platform.model_validate({"name": "folder", **known})
-    return _in_utc(platform)
+def write_sidecar(video: Path, platform: Platform) -> None:
+    """Write the sidecar of this video, whole or not at all.
+
+    `read_sidecar` gives back the same, texts cut as it cuts them.
+
+    Raises:
+        OutputError: the disk does not take it.
+    """
+    path = sidecar_path(video)
+    bounded = platform_of(
+        platform.model_dump(exclude_unset=True),
+        name=platform.name,
+        refuse=lambda where, why: logger.debug("%s: %s is left out: %s", path, where, why),
+    )
+    write_atomic(path, bounded.model_dump_json(indent=1, exclude_unset=True) + "\n")
 
 
-def _known(data: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
-    fields = kind.model_fields.keys() & data.keys()
-    return {key: _clean(data[key], key) for key in fields if data[key] is not None}
+def sidecar_path(video: Path) -> Path:
+    """Where the sidecar of this video lies."""
+    return video.with_name(f"{video.stem}.json")
 
 
-def _clean(value: Any, key: str) -> Any:
-    if isinstance(value, list):
-        return [_clean(item, key) for item in value[:_MAX_ITEMS] if not isinstance(item, list)]
-    if not isinstance(value, str):
-        return value
-    longest = _MAX_CAPTION if key == "caption" else _MAX_CHARACTERS
-    kept = (c for c in value[: 2 * longest] if c in "\n\t" or unicodedata.category(c) not in _BAD)
-    return "".join(kept)[:longest]
+def with_earlier_counts(new: Platform, earlier: Platform | None) -> Platform:
+    """What the platform says now, with what it said before where that adds something.
+
+    Counts become a history: `counts` are the latest, `counts_before` the others, the oldest
+    first (those without a time before all). Of equal numbers in a row only the first and the
+    last are kept, and of all at most 1,000, the latest. What `new` does not say (subtitles,
+    an album, ...) is as it was; so nothing gets lost when a listing says less than another.
+
+    Args:
+        new: from the platform, just now or from an export.
+        earlier: from the sidecar; None: there is none.
+    """
+    if earlier is None:
+        return new
+    merged = _filled(new, earlier)
+    history = _history(new, earlier)
+    latest = history.pop() if history else None
+    return merged.model_copy(
+        update={"counts": latest, "counts_before": tuple(history[-MAX_ITEMS:])}
+    )
 
 
-_BAD = {"Cc", "Cs"}  # control characters, halves of surrogate pairs
+def _history(new: Platform, earlier: Platform) -> list[Counts]:
+    """All counts of both, in order, without those that say nothing of their own."""
+    told = [*earlier.counts_before, earlier.counts, *new.counts_before, new.counts]
+    snapshots = sorted((c for c in told if c is not None and has_numbers(c)), key=_when)
+    kept: list[Counts] = []
+    for counts in snapshots:
+        if kept and kept[-1] == counts:
+            continue
+        if len(kept) > 1 and _numbers(kept[-2]) == _numbers(kept[-1]) == _numbers(counts):
+            kept.pop()
+        kept.append(counts)
+    return kept
 
 
-def _forget(data: dict[str, Any], where: tuple[int | str, ...]) -> None:
-    key, *inner = where
-    if key in _INNER and inner and isinstance(data.get(str(key)), dict):
-        data[str(key)].pop(inner[0], None)
-    else:
-        data.pop(str(key), None)
+def _when(counts: Counts) -> datetime:
+    return counts.taken_at or datetime.min.replace(tzinfo=UTC)
 
 
-def _in_utc(platform: Platform) -> Platform:
-    changes: dict[str, Any] = {"posted_at": _utc(platform.posted_at)}
-    if platform.counts is not None:
-        taken_at = _utc(platform.counts.taken_at)
-        changes["counts"] = platform.counts.model_copy(update={"taken_at": taken_at})
-    return platform.model_copy(update=changes)
+def _numbers(counts: Counts) -> Counts:
+    return counts.model_copy(update={"taken_at": None})
 
 
-def _utc(time: datetime | None) -> datetime | None:
-    if time is None or time.tzinfo is None:
-        return time and time.replace(tzinfo=UTC)
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:  # the first or last day that there is
-        return None
+def _filled(new: Platform, earlier: Platform) -> Platform:
+    """`new`, and what it does not say from `earlier`."""
+    changes: dict[str, Any] = {}
+    for key in earlier.model_fields_set - {"name", "counts", "counts_before"}:
+        ours, theirs = getattr(new, key), getattr(earlier, key)
+        if key in ("music", "author") and ours is not None and theirs is not None:
+            changes[key] = _filled_inner(ours, theirs)
+        elif ours in (None, ()) or key not in new.model_fields_set:
+            changes[key] = theirs
+    return new.model_copy(update=changes)
+
+
+def _filled_inner(new: Frozen, earlier: Frozen) -> Frozen:
+    """The same within a sound or a person, if it is the same one."""
+    ids = {getattr(new, "id", None), getattr(earlier, "id", None)} - {None}
+    if len(ids) > 1:
+        return new
+    lacks = {
+        key: getattr(earlier, key)
+        for key in type(new).model_fields
+        if getattr(new, key) is None and getattr(earlier, key) is not None
+    }
+    return new.model_copy(update=lacks)
