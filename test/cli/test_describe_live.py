@@ -251,7 +251,8 @@ def test_a_dimension_of_ones_own_is_asked_and_stands_in_every_file(done: Done) -
     assert [video["description_hook_line"] for video in full] == [said, said]
     table = pyarrow.parquet.read_table(done.results / "video_features_results.parquet")
     assert table["description_hook_line"].to_pylist() == [said, said]
-    assert said in (done.creator / "report.md").read_text("utf-8")
+    page = (done.creator / "report.md").read_text("utf-8")
+    assert page.count("- Hook line: stand-in answer for hook\\_line") == 2
     assert said in (done.creator / "clips.csv").read_text("utf-8")
     words = (done.results / "data-dictionary.md").read_text("utf-8")
     assert "description_hook_line" in words
