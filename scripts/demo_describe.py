@@ -47,7 +47,7 @@ def _main_job(data: Path, url: str, others: list[str]) -> int:
     command += ["--describe", "--batch-id", BATCH, *others]
     environment = {
         **os.environ,
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": f"{os.environ.get('NO_PROXY', '')},127.0.0.1".lstrip(","),
         "REELSCOPE_PATHS__DATA": str(_short(data)),
         "REELSCOPE_DESCRIPTION__BASE_URL": url,
         "REELSCOPE_DESCRIPTION__CREATOR_SUMMARY": "true",
