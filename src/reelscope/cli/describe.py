@@ -9,18 +9,13 @@ from reelscope.cli.app import EXIT_NOTHING_SUCCEEDED
 from reelscope.cli.run import log_file
 from reelscope.cli.terminal import console, printable
 from reelscope.cli.totals import show_totals
-from reelscope.crawl.names import safe_name
-from reelscope.errors import UsageError
 from reelscope.pipeline.collect import collect as collect_batch
-from reelscope.pipeline.plan import Folders
-from reelscope.settings import Settings
+from reelscope.pipeline.collect import settings_of
 
 
 def collect(batch_id: str, config: Path | None) -> int:
     """Fetch what is ready. Returns 0, or 1 if nothing of it could be used."""
-    if safe_name(batch_id) != batch_id:
-        raise UsageError(f"--batch-id: no batch can be named {batch_id!r}")
-    settings = _settings_of(batch_id, config)
+    settings = settings_of(batch_id, settings_module.load(config))
     with log_file(settings):
         found = collect_batch(batch_id, settings)
     show_totals(found.summary, found.batch)
@@ -33,13 +28,3 @@ def collect(batch_id: str, config: Path | None) -> int:
         console.print("Not all requests were handed over; the run itself, called again, does that.")
     stage = found.summary.stages["describe"]
     return 0 if stage.ok or stage.reused or found.waiting else EXIT_NOTHING_SUCCEEDED
-
-
-def _settings_of(batch_id: str, config: Path | None) -> Settings:
-    """The settings that the batch was run with; where things stand, and the key, are today's."""
-    today = settings_module.load(config)
-    saved = Folders(today.paths).batch(batch_id) / "settings.yml"
-    if not saved.is_file():
-        raise UsageError(f"there is no batch {batch_id!r}: {saved} is not there")
-    before = settings_module.load(saved, environ={})
-    return before.model_copy(update={"paths": today.paths, "openai": today.openai})

@@ -255,7 +255,7 @@ class Budget:
         self._max_pico = None if max_cost_usd is None else floor(Fraction(max_cost_usd) * _PICO)
         self._changed = threading.Condition()
         self._totals = Totals()
-        self._spent_pico = self._reserved_pico = self._under_way = 0
+        self._spent_pico = self._reserved_pico = self._under_way = self._kept = 0
 
     @property
     def totals(self) -> Totals:
@@ -307,7 +307,7 @@ class Budget:
 
     def _passed(self, most_usd: float | None, pico: int) -> BudgetSpent | None:
         """The limit that one more request would pass."""
-        requests = self._totals.requests + self._under_way
+        requests = self._totals.requests + self._under_way + self._kept
         if self._max_requests is not None and requests >= self._max_requests:
             return _spent("max_requests", f"{self._max_requests:,}")
         usd = self._spent_pico + self._reserved_pico + pico
@@ -317,7 +317,7 @@ class Budget:
 
 
 class Reservation:
-    """What was set aside for one request. The first of `settle` and `release` counts."""
+    """What was set aside for one request. The first of `settle`, `release` and `keep` counts."""
 
     def __init__(self, budget: Budget, pico: int) -> None:
         self._budget, self._pico, self._open = budget, pico, True
@@ -334,6 +334,16 @@ class Reservation:
             if self._open:
                 self.release()
                 self._budget.count(tokens, usd, refused=refused)
+
+    def keep(self) -> None:
+        """It is answered when this run is over: it stays set aside, and nobody waits for it."""
+        budget = self._budget
+        with budget._changed:
+            if self._open:
+                self._open = False
+                budget._under_way -= 1
+                budget._kept += 1
+                budget._changed.notify_all()
 
     def release(self) -> None:
         """The request was not sent, or took nothing."""

@@ -213,7 +213,7 @@ class DescribeStage:
         if where is None or talk.exchange.turn(request.key) is None:
             talk.note(request, mode="batch")  # the answer will be put beside it
         if where is None:
-            self.till.reserve(request, mode="batch")  # kept: it is spent before it is known
+            self.till.reserve(request, mode="batch").keep()
             queue.add(clip.source, request)
             where = "the queue"
         return Skipped(f"its answer waits in {where}", queue.remedy)

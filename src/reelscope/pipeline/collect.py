@@ -12,6 +12,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from reelscope.crawl.names import safe_name
 from reelscope.description.chat import ChatAnswer
 from reelscope.description.describe import DescribeStage
 from reelscope.description.exchange import load_exchange
@@ -33,7 +34,7 @@ from reelscope.pipeline.job import stage_record
 from reelscope.pipeline.plan import DESCRIBE, Batch, Folders
 from reelscope.pipeline.summary import Problem, Summary, Tally
 from reelscope.records import Failed, Skipped, StageRecord, VideoRecord, VideoSource
-from reelscope.settings import Settings
+from reelscope.settings import Settings, load
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +64,30 @@ class Collected:
         return any(part.status == "waiting" for part in self.parts)
 
 
+def settings_of(batch_id: str, today: Settings) -> Settings:
+    """The settings that a batch was run with; where things stand, and the key, are today's.
+
+    Raises:
+        UsageError: there is no such batch, or its run was killed before it wrote anything.
+        ConfigError: its settings.yml cannot be used.
+    """
+    if safe_name(batch_id) != batch_id:
+        raise UsageError(f"--batch-id: no batch can be named {batch_id!r}")
+    saved = Folders(today.paths).batch(batch_id) / "settings.yml"
+    if not saved.parent.is_dir():
+        raise UsageError(f"there is no batch {batch_id!r} in {saved.parent.parent}")
+    if not saved.is_file():
+        raise UsageError(f"{saved} is not there; call the run itself again, it goes on")
+    before = load(saved, environ={})
+    return before.model_copy(update={"paths": today.paths, "openai": today.openai})
+
+
 def collect(batch_id: str, settings: Settings) -> Collected:
     """Fetch what is ready and write the results of the batch anew.
 
     Args:
         batch_id: of the batch of videos: the name of its results folder.
-        settings: those of the run, from its settings.yml.
+        settings: those of the run, see `settings_of`.
 
     Raises:
         UsageError: there is no such batch, or nothing of it was handed over.
