@@ -166,7 +166,7 @@ class AnswerUnusable(EngineFailed):
 
 CrawlFault: TypeAlias = Literal[
     "no_token", "blocked", "gone", "private", "no_videos", "geo_blocked", "rate_limited",
-    "network", "not_supported", "not_media",
+    "network", "not_supported", "not_media", "no_browser",
 ]  # fmt: skip
 
 
@@ -177,7 +177,8 @@ class CrawlFailed(ReelscopeError):
         fault: no_token: none is set; blocked: the token has expired, or the platform takes us
             for a robot; gone: deleted or never there; private; no_videos; geo_blocked;
             rate_limited; network; not_supported: this source cannot do that; not_media: what
-            came is no picture, sound or video.
+            came is no picture, sound or video; no_browser: none is installed, or it does not
+            start.
         message: a sentence.
         remedy: what would help.
     """

@@ -31,6 +31,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
+from reelscope.testing.tiktok_items import sec_uid
+
 Json = dict[str, Any]
 Kind = Literal["public", "private", "deleted"]
 
@@ -62,7 +64,7 @@ class FakeCreator:
     @property
     def sec_uid(self) -> str:
         """The id by which the list is asked for."""
-        return f"MS4wLjABAAAA{self.username}"
+        return sec_uid(self.username)
 
 
 @dataclass
