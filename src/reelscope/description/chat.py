@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -42,7 +43,7 @@ class Message:
     parts: tuple[str | Picture, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: the key, over all pictures, is made once
 class ChatRequest:
     """A question to a chat model.
 
@@ -62,7 +63,7 @@ class ChatRequest:
     max_output_tokens: int
     temperature: float | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 over all that the answer depends on, pictures by their bytes."""
         return _sha256(json.dumps(self._plain(hashed=True)).encode())
