@@ -100,6 +100,15 @@ def test_an_answer_that_was_saved_is_not_paid_for_again(
     assert server.answered == 2, "another question is another request"
 
 
+def test_another_server_is_asked_though_the_words_are_the_same(
+    stage: MakeStage, clip: MakeClip, server: FakeChat
+) -> None:
+    described(stage(), clip())
+    elsewhere = server.url.replace("127.0.0.1", "localhost")
+    described(stage(base_url=elsewhere), clip())
+    assert server.answered == 2, "a stand-in's answers are not another model's"
+
+
 def test_prices_and_limits_do_not_change_what_the_value_depends_on(stage: MakeStage) -> None:
     one, other = stage(prices=PRICE, concurrency=2), stage(max_requests=7, total_timeout_s=5)
     assert one.settings == other.settings

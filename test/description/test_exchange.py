@@ -40,7 +40,7 @@ ANSWER = ChatAnswer('{"tone": "calm"}', "gpt-4o-2024-08-06", "stop", None, Token
 
 
 def begun() -> Exchange:
-    exchange = Exchange.about(REQUEST, GIVEN, (SENT,))
+    exchange = Exchange.about(REQUEST, GIVEN, (SENT,), engine="e")
     return exchange.with_turn(REQUEST, mode="batch", answer=None)
 
 
@@ -82,7 +82,9 @@ def test_the_first_request_can_be_made_again() -> None:
 @pytest.mark.parametrize("response_format", ["json_object", "text"])
 def test_a_request_without_a_schema_gets_none(response_format: Any) -> None:
     request = replace(REQUEST, schema=None, response_format=response_format)
-    exchange = Exchange.about(request, GIVEN, ()).with_turn(request, mode="live", answer=None)
+    exchange = Exchange.about(request, GIVEN, (), engine="e").with_turn(
+        request, mode="live", answer=None
+    )
     assert again(exchange).key == request.key
 
 
@@ -117,7 +119,9 @@ def test_every_request_survives_the_file(
         temperature=temperature,
         max_output_tokens=room,
     )
-    exchange = Exchange.about(request, GIVEN, ()).with_turn(request, mode="live", answer=None)
+    exchange = Exchange.about(request, GIVEN, (), engine="e").with_turn(
+        request, mode="live", answer=None
+    )
     back = Exchange.model_validate_json(exchange.model_dump_json())
     assert again(back).key == request.key
 
@@ -186,7 +190,7 @@ def test_what_cannot_be_understood_is_no_exchange(
 
 def test_ten_megabytes_of_words_are_read(tmp_path: Path) -> None:
     many = Given(frames_s=(), words={"speech": ((0.0, "word " * 2_000_000),)})
-    Exchange.about(REQUEST, many, ()).save(tmp_path)
+    Exchange.about(REQUEST, many, (), engine="e").save(tmp_path)
     back = load_exchange(tmp_path)
     assert back is not None and back.given == many
 

@@ -38,7 +38,7 @@ MODELS = [
 
 WITHOUT_UNIT = {
     "score", "sharpness", "colourfulness", "blurred_below", "rate_variation", "syllables_per_word",
-    "real_time_factor", "avg_logprob", "compression_ratio",
+    "real_time_factor", "avg_logprob", "compression_ratio", "time_skew", "frequency_skew",
 }  # fmt: skip
 """Numbers that are a plain ratio or a scale of their own."""
 
@@ -130,6 +130,7 @@ def test_every_key_of_what_was_asked_is_explained(page: str) -> None:
         output_tokens=1, received_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
     asked = Exchange(
+        engine="e",
         key="k",
         images=(image,),
         words={"speech": ((1.0, "hello"), (None, "again"))},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -427,15 +428,17 @@ def test_videos_that_had_nothing_to_ask_do_not_hide_a_dead_service(house: House)
 
 def test_a_dead_service_does_not_stop_the_other_stages(house: House) -> None:
     all_there = threading.Barrier(30, timeout=30)
+    asked = itertools.count()
 
     def answer(clip: Clip) -> Outcome:
-        all_there.wait()  # all fail at once, more of them than `min_failures`
+        if next(asked) < 30:
+            all_there.wait()  # all fail at once, more of them than `min_failures`
         return Failed("network", "no answer", retryable=True)
 
     asks = Say("b", lane="network", at_once=30, answer=answer)
     heard = house.run([Say("a"), asks], count=60, min_failures=20)
     assert len(heard.videos) == 60
-    assert len(asks.ran_on) == 30
+    assert 30 <= len(asks.ran_on) < 40, "a few more may begin before the first ends are counted"
     assert all(house.record(video).stages["a"].status == "ok" for video in heard.videos)
 
 

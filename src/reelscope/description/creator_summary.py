@@ -96,8 +96,9 @@ class CreatorDescriber:
             return None
         request = self._request(videos)
         exchange = load_exchange(folder, REQUESTS_NAME)
-        if exchange is None or not exchange.usable or exchange.key != request.key:
-            exchange = Exchange.about(request, Given(frames_s=(), words={}), ())
+        engine = self._till.chat.engine
+        if exchange is None or not exchange.goes_on(request, engine=engine):
+            exchange = Exchange.about(request, Given(frames_s=(), words={}), (), engine=engine)
         talk = Talk(exchange, save=lambda e: e.save(folder, REQUESTS_NAME), ask=self._till.ask)
         found = conclude(
             talk,

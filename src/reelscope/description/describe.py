@@ -196,8 +196,9 @@ class DescribeStage:
         if question is None:
             return Skipped("nothing is known of it that could be described: no picture, no words")
         exchange = load_exchange(clip.folder)
-        if exchange is None or not exchange.usable or exchange.key != question.request.key:
-            exchange = Exchange.about(question.request, question.given, question.images)
+        request, engine = question.request, self.engine
+        if exchange is None or not exchange.goes_on(request, engine=engine):
+            exchange = Exchange.about(request, question.given, question.images, engine=engine)
         talk = self._talk(exchange, clip)
         if self.queue and not talk.exchange.answered(question.request):
             return self._let_wait(self.queue, clip, talk, question.request)

@@ -61,6 +61,7 @@ class Exchange(Frozen):
 
     schema_version: int = Field(default=1, description="Of these keys.")
     key: str = Field(description="Of the first request: another question, another exchange.")
+    engine: str = Field(description="Who was asked: model and server.")
     usable: bool = Field(
         default=True, description="false: no answer could be understood; the next run asks anew."
     )
@@ -71,9 +72,20 @@ class Exchange(Frozen):
     turns: tuple[Turn, ...] = Field(default=(), description="In the order they were asked.")
 
     @classmethod
-    def about(cls, request: ChatRequest, given: Given, images: tuple[SentImage, ...]) -> Exchange:
+    def about(
+        cls,
+        request: ChatRequest,
+        given: Given,
+        images: tuple[SentImage, ...],
+        *,
+        engine: str,
+    ) -> Exchange:
         """One that has not begun."""
-        return cls(key=request.key, images=images, words=dict(given.words))
+        return cls(key=request.key, engine=engine, images=images, words=dict(given.words))
+
+    def goes_on(self, request: ChatRequest, *, engine: str) -> bool:
+        """Whether it began with this request to this server, and can be used."""
+        return self.usable and (self.key, self.engine) == (request.key, engine)
 
     @property
     def given(self) -> Given:

@@ -120,21 +120,26 @@ class Runner:
         self._guard = Guard(settings)
         self._jobs: list[Job] = []
         self._ready: dict[Job, list[Stage]] = {}
-        self._admitting = 0
+        self._admitting = self._came = 0
+        self._all_came = False
         self._error: ReelscopeError | None = None
 
     def stop(self, reason: str) -> None:
         """Start nothing more; what is running ends and is saved. Safe in a signal handler."""
         self.stopped = self.stopped or reason
 
-    def run(self, sources: Iterable[VideoSource]) -> None:
+    def run(self, sources: Iterable[VideoSource | None]) -> None:
         """Take every source through the stages.
+
+        Args:
+            sources: in order; None stands for "the next one is not there yet", and is asked
+                for again.
 
         Raises:
             RunStopped: too much failed for the same reason.
             OutputError: results cannot be written any more.
         """
-        coming = iter(enumerate(sources))
+        coming = iter(sources)
         try:
             while self._step(coming):
                 pass
@@ -146,12 +151,13 @@ class Runner:
 
     # ------------------------------------------------------------------ one step
 
-    def _step(self, coming: Iterator[tuple[int, VideoSource]]) -> bool:
+    def _step(self, coming: Iterator[VideoSource | None]) -> bool:
         """Start what can start, then wait for one end. False when all is done."""
         if self.stopped is None:
             self._admit(coming)
             self._dispatch()
-        if not any(workers.running for workers in self._lanes.values()):
+        busy = any(workers.running for workers in self._lanes.values())
+        if not busy and (self._all_came or self.stopped is not None):
             return False
         try:
             task, result = self._done.get(timeout=0.2)
@@ -165,15 +171,20 @@ class Runner:
             task.then(result)
         return True
 
-    def _admit(self, coming: Iterator[tuple[int, VideoSource]]) -> None:
+    def _admit(self, coming: Iterator[VideoSource | None]) -> None:
         """Open the next videos while there is room and a worker for them."""
         workers = self._lanes["cpu"]
-        while workers.free and self._room:
-            upcoming = next(coming, None)
-            if upcoming is None:
+        while workers.free and self._room and not self._all_came:
+            try:
+                source = next(coming)
+            except StopIteration:
+                self._all_came = True
+                return
+            if source is None:
                 return
             self._admitting += 1
-            workers.submit(self._admission(*upcoming))
+            workers.submit(self._admission(self._came, source))
+            self._came += 1
 
     @property
     def _room(self) -> bool:
