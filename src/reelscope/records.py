@@ -503,6 +503,86 @@ class SpeechRate(Value):
 # ---------------------------------------------------------------------------- vision
 
 
+class MusicTrack(Frozen):
+    """A recording as a source names it."""
+
+    title: str = Field(description="As the source writes it.")
+    artist: str | None = Field(default=None, description="As the source writes it.")
+    album: str | None = Field(default=None, description="As the source writes it.")
+    label: str | None = Field(default=None, description="Who published it.")
+    isrc: str | None = Field(default=None, description="International Standard Recording Code.")
+    shazam_id: str | None = Field(default=None, description="Key of the track at Shazam.")
+    links: dict[str, str] = Field(
+        default_factory=dict, description="Where it stands on the web, by service; https alone."
+    )
+
+
+MusicSource: TypeAlias = Literal["platform", "library", "memory", "shazam"]
+
+
+class RecognisedMusic(MusicTrack):
+    """A track that a source hears or names. None: the source does not say."""
+
+    source: MusicSource = Field(
+        description="platform: its music fields; library: the music library; memory: recognised "
+        "earlier on this machine; shazam."
+    )
+    matched_by: Literal["name", "platform_id", "fingerprint"] = Field(
+        description="name: a text of the platform; platform_id: the sound's id there, which was "
+        "recognised earlier; fingerprint: the sound itself."
+    )
+    window_start_s: Seconds | None = Field(
+        description="In the video: the window it was recognised in; None: not by the sound."
+    )
+    window_end_s: Seconds | None = Field(description="End of that window.")
+    track_offset_s: Seconds | None = Field(
+        description="In the track: where the window begins; may be below 0 by a little."
+    )
+    time_skew: Number | None = Field(
+        description="How much faster than the track it is played: 0.05 is 5 % (a sped-up edit)."
+    )
+    frequency_skew: Number | None = Field(description="How much higher than the track it sounds.")
+    confidence: Share | None = Field(description="As the source states it; Shazam states none.")
+    hashes: Count | None = Field(
+        default=None, description="memory: pairs of spectral peaks that agree; at least 24."
+    )
+
+
+class MusicAnswer(Frozen):
+    """What came of asking one source."""
+
+    source: MusicSource = Field(description="Who was asked.")
+    outcome: Literal["found", "no_match", "not_asked", "rate_limited", "unreachable"] = Field(
+        description="no_match: it does not know it; rate_limited, unreachable: it did not say."
+    )
+    reason: str | None = Field(default=None, description="Why, where that does not go without.")
+    requests: Count = Field(default=0, description="Sent over the network.")
+
+
+class MusicWindow(Frozen):
+    start_s: Seconds = Field(description="In the video.")
+    end_s: Seconds = Field(description="In the video.")
+    music_s: Seconds = Field(description="Music in it, with or without speech over it.")
+    speech_s: Seconds = Field(description="Speech in it.")
+
+
+class Music(Value):
+    """Stage `music`: which track is heard, each answer with its source."""
+
+    stage = "music"
+
+    recognised: tuple[RecognisedMusic, ...] = Field(
+        description="The best first: platform, library, memory, shazam; empty: nobody knows one."
+    )
+    answers: tuple[MusicAnswer, ...] = Field(description="One per source, in that order.")
+    windows: tuple[MusicWindow, ...] = Field(
+        description="What is there to be recognised, the best first; empty: no music was found."
+    )
+    sound: Literal["mix", "accompaniment"] | None = Field(
+        description="What was listened to; None: nothing."
+    )
+
+
 FrameKind: TypeAlias = Literal["iframe", "sampled", "highlight"]
 
 
@@ -900,8 +980,8 @@ class Description(Value):
 STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
-        Platform, Probe, Voice, Events, Separation, Sounds, Transcript, SpeechRate, Keyframes,
-        Quality, Similarity, Stills, Shots, OnScreenText, Detections, Embedding,
+        Platform, Probe, Voice, Events, Separation, Sounds, Transcript, SpeechRate, Music,
+        Keyframes, Quality, Similarity, Stills, Shots, OnScreenText, Detections, Embedding,
         Choice, Captions, Description,
     )
 }  # fmt: skip

@@ -89,6 +89,23 @@ VALUES: dict[str, dict[str, Any]] = {
                     "articulation_rate": 4.2, "rate_variation": 0.15, "pause_count": 1,
                     "pause_duration": 1.0, "pause_share": 0.18, "mean_pause": 1.0},
     },
+    "music": {
+        "recognised": [
+            {"source": "memory", "matched_by": "fingerprint", "title": "=Song, or “not”",
+             "artist": "Carla", "album": "First", "label": "Own", "isrc": "USABC1234567",
+             "shazam_id": "549952578", "links": {"shazam": "https://www.shazam.com/track/1"},
+             "window_start_s": 1.5, "window_end_s": None, "track_offset_s": 33.8,
+             "time_skew": 0.05, "frequency_skew": -0.001, "confidence": None, "hashes": 310},
+        ],
+        "answers": [
+            {"source": "platform", "outcome": "no_match", "reason": "an original sound"},
+            {"source": "library", "outcome": "not_asked", "reason": "there is no music library"},
+            {"source": "memory", "outcome": "found"},
+            {"source": "shazam", "outcome": "not_asked", "reason": "it was recognised earlier"},
+        ],
+        "windows": [{"start_s": 1.0, "end_s": 13.0, "music_s": 12.0, "speech_s": 4.0}],
+        "sound": "accompaniment",
+    },
     "keyframes": {
         "frames": [{"time_s": 0.0, "kinds": ["iframe", "sampled"]},
                    {"time_s": 1.0, "kinds": ["sampled"]},

@@ -441,15 +441,27 @@ def vocals_of(clip: Clip, rate_hz: int) -> Iterator[Samples] | None:
         the file is not there any more or is not the one that was written.
     """
     separation = clip.value(Separation)
-    if separation is None or separation.vocals is None:
-        return None
-    path = clip.folder / separation.vocals.file
+    stem = separation.vocals if separation else None
+    return _sound_of(clip, stem, rate_hz, clip.check_time) if stem else None
+
+
+def accompaniment_of(clip: Clip, rate_hz: int) -> Iterator[Samples] | None:
+    """As `vocals_of`, what plays behind the voices; for stages that wait, without time limit."""
+    separation = clip.value(Separation)
+    stem = separation.accompaniment if separation else None
+    return _sound_of(clip, stem, rate_hz, lambda: None) if stem else None
+
+
+def _sound_of(
+    clip: Clip, stem: Stem, rate_hz: int, check_time: Callable[[], None]
+) -> Iterator[Samples] | None:
+    path = clip.folder / stem.file
     try:
-        whole = path.stat().st_size == separation.vocals.size_bytes
-        info = read_info(path, clip.check_time) if whole else None
+        whole = path.stat().st_size == stem.size_bytes
+        info = read_info(path, check_time) if whole else None
     except (OSError, UnreadableMedia):
         info = None
     if info is None or not info.has_audio:
         log.warning("%s is not what was separated; the mix is used instead", path)
         return None
-    return Audio(info, cache_bytes=0, check_time=clip.check_time).blocks(rate_hz)
+    return Audio(info, cache_bytes=0, check_time=check_time).blocks(rate_hz)

@@ -29,6 +29,7 @@ from reelscope.records import (
     Embedding,
     Events,
     EvidenceSource,
+    Music,
     OnScreenText,
     Platform,
     Probe,
@@ -47,7 +48,7 @@ Head: TypeAlias = dict[str, JsonValue]
 STAGES = tuple(
     kind.stage
     for kind in (
-        Platform, Probe, Voice, Events, Sounds, Transcript, SpeechRate, Shots, OnScreenText,
+        Platform, Probe, Voice, Events, Sounds, Transcript, SpeechRate, Music, Shots, OnScreenText,
         Detections, Embedding, Captions,
     )
 )  # fmt: skip
@@ -234,7 +235,7 @@ def _parts(record: VideoRecord) -> Iterator[_Part | None]:
     yield _objects(record.value(Detections))
     yield _frame_captions(record.value(Captions))
     yield _sound(record.value(Sounds), record.value(Events))
-    yield _music(platform)
+    yield _music(platform, record.value(Music))
     yield _editing(record.value(Shots))
     yield _speech_rate(record.value(SpeechRate))
     yield _guesses(record.value(Embedding))
@@ -404,13 +405,17 @@ def _sound(sounds: Sounds | None, events: Events | None) -> _Part | None:
     )
 
 
-def _music(platform: Platform | None) -> _Part | None:
+def _music(platform: Platform | None, heard: Music | None) -> _Part | None:
+    """The sound as the platform names it, and the track that was recognised if it is another."""
     music = platform.music if platform else None
-    if music is None:
-        return None
-    title, author = _name(music.title), _name(music.author)
-    head = _known(title=title, author=author, original_sound=music.original)
-    words = tuple((None, text) for text in (title, author) if text)
+    title, author = (_name(music.title), _name(music.author)) if music else (None, None)
+    head = _known(title=title, author=author, original_sound=music.original) if music else {}
+    track = next((t for t in heard.recognised if t.source != "platform"), None) if heard else None
+    recognised = _known(title=_name(track.title), artist=_name(track.artist)) if track else {}
+    if recognised:
+        head["recognised"] = recognised
+    names = (title, author, *recognised.values())
+    words = tuple((None, text) for text in dict.fromkeys(names) if isinstance(text, str))
     return _Part("music", head, words, source="music") if head else None
 
 

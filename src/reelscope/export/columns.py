@@ -25,6 +25,7 @@ from reelscope.records import (
     FrameKind,
     FrameQuality,
     Keyframes,
+    Music,
     OnScreenText,
     Platform,
     Probe,
@@ -108,6 +109,12 @@ def _utc(time: datetime | None) -> datetime | None:
 
 def _count(name: str) -> Callable[[Platform], Cell]:
     return lambda v: getattr(v.counts, name) if v.counts else None
+
+
+def _track(music: Music, name: str) -> Cell:
+    """Of the best finding."""
+    cell: Cell = getattr(music.recognised[0], name) if music.recognised else None
+    return cell
 
 
 def _seconds(kind: EventKind) -> Callable[[Events], Cell]:
@@ -322,6 +329,31 @@ _TRANSCRIPT = of_stage(
      lambda v: v.sound),
 )  # fmt: skip
 
+_MUSIC = of_stage(
+    Music,
+    ("music_found_title", "text", None, "Title of the track that is heard or named, by the best "
+     "source that knows one; empty: none does.", lambda v: _track(v, "title")),
+    ("music_found_artist", "text", None, "Its artist.", lambda v: _track(v, "artist")),
+    ("music_found_album", "text", None, "Its album.", lambda v: _track(v, "album")),
+    ("music_found_label", "text", None, "Who published it.", lambda v: _track(v, "label")),
+    ("music_found_isrc", "text", None, "Its International Standard Recording Code.",
+     lambda v: _track(v, "isrc")),
+    ("music_found_by", "text", None, "The source: platform, library, memory or shazam.",
+     lambda v: _track(v, "source")),
+    ("music_found_shazam_id", "text", None, "Key of the track at Shazam.",
+     lambda v: _track(v, "shazam_id")),
+    ("music_found_at_s", "number", "s", "In the video: where the window begins in which it was "
+     "recognised.", lambda v: _track(v, "window_start_s")),
+    ("music_found_track_offset_s", "number", "s", "In the track: where that window begins.",
+     lambda v: _track(v, "track_offset_s")),
+    ("music_found_time_skew", "number", None, "How much faster than the track it is played: 0.05 "
+     "is 5 %.", lambda v: _track(v, "time_skew")),
+    ("music_found_frequency_skew", "number", None, "How much higher than the track it sounds.",
+     lambda v: _track(v, "frequency_skew")),
+    ("music_answers", "text", None, "What came of asking each source: found, no_match, not_asked.",
+     lambda v: TEXT_JOINT.join(f"{a.source} {a.outcome}" for a in v.answers) or None),
+)  # fmt: skip
+
 _SPEECH_RATE = of_stage(
     SpeechRate,
     ("speech_rate_method", "text", None, "Measured from `words` or from `syllable_nuclei`.",
@@ -497,6 +529,7 @@ _RECORD = [
 
 _BEFORE = (
     *_SOURCE, *_PLATFORM, *_PROBE, *_VOICE, *_EVENTS, *_SEPARATION, *_SOUNDS, *_TRANSCRIPT,
-    *_SPEECH_RATE, *_PICTURES, *_SHOTS, *_TEXT, *_OBJECTS, *_EMBEDDING, *_CHOICE, *_CAPTIONS,
+    *_SPEECH_RATE, *_MUSIC, *_PICTURES, *_SHOTS, *_TEXT, *_OBJECTS, *_EMBEDDING, *_CHOICE,
+    *_CAPTIONS,
 )  # fmt: skip
 """Before those of the description."""

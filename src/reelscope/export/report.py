@@ -24,9 +24,11 @@ from reelscope.records import (
     Detections,
     Events,
     Evidence,
+    Music,
     OnScreenText,
     Platform,
     Probe,
+    RecognisedMusic,
     Shots,
     Sounds,
     SpeechRate,
@@ -149,10 +151,7 @@ def _facts(record: VideoRecord) -> Iterator[str]:
         yield f"Speech: {_percent(voice.speech_share)} of the sound, {voice.speech_s:.1f} s"
     if (rate := value_of(record, SpeechRate)) and _rate(rate):
         yield f"Speech rate: {_rate(rate)}" + _score(rate)
-    if events := value_of(record, Events):
-        yield _sound_line(events)
-    if (sounds := value_of(record, Sounds)) and sounds.tags:
-        yield f"Heard: {escape(', '.join(dict.fromkeys(tag.label for tag in sounds.tags)))}"
+    yield from _heard(record)
     if (said := value_of(record, Transcript)) and said.text:
         doubt = " (low accuracy)" if said.accuracy == "low" else ""
         yield f"Said{doubt}: {escape(said.text)}"
@@ -168,6 +167,16 @@ def _facts(record: VideoRecord) -> Iterator[str]:
     if (seen := value_of(record, Detections)) and seen.objects:
         names = ", ".join(f"{thing.label} {thing.seconds:.1f} s" for thing in seen.objects)
         yield f"Seen: {escape(names)}"
+
+
+def _heard(record: VideoRecord) -> Iterator[str]:
+    """What there is to hear besides words."""
+    if events := value_of(record, Events):
+        yield _sound_line(events)
+    if (sounds := value_of(record, Sounds)) and sounds.tags:
+        yield f"Heard: {escape(', '.join(dict.fromkeys(tag.label for tag in sounds.tags)))}"
+    if (music := value_of(record, Music)) and music.recognised:
+        yield _track_line(music.recognised[0])
 
 
 def _description_lines(description: Description) -> Iterator[str]:
@@ -262,6 +271,16 @@ def _sound_line(events: Events) -> str:
     if loud.true_peak_dbtp is not None:
         parts.append(f"true peak {loud.true_peak_dbtp:.1f} dBTP")
     return "Sound: " + (", ".join(parts) or "none")
+
+
+def _track_line(track: RecognisedMusic) -> str:
+    """Who says it stands beside it; a sped-up edit is named from 1 % on."""
+    by = f" by {track.artist}" if track.artist else ""
+    sources = {"memory": "recognised earlier", "shazam": "Shazam"}
+    notes = [sources.get(track.source, f"the {track.source}")]
+    if track.time_skew is not None and abs(track.time_skew) >= 0.01:
+        notes.append(f"{abs(track.time_skew):.0%} {'faster' if track.time_skew > 0 else 'slower'}")
+    return f"Music: {escape(track.title + by)} ({', '.join(notes)})"
 
 
 def _rate(rate: SpeechRate) -> str:

@@ -15,6 +15,7 @@ from reelscope.settings import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reelscope.audio.recognition import MusicStage
     from reelscope.audio.transcribe import Transcriber
     from reelscope.description.describe import DescribeStage
     from reelscope.vision.detect import Detector
@@ -150,6 +151,7 @@ def build_graph(settings: Settings, *, batch_folder: Path | None = None) -> Grap
                 batch_size=settings.processing.batch_size,
             ),
             SpeechRateStage(settings.speech_rate),
+            _music(settings),
             KeyframesStage(settings.keyframes, media=settings.media),
             QualityStage(settings.quality),
             SimilarityStage(settings.similarity),
@@ -189,6 +191,36 @@ def _description(settings: Settings, batch_folder: Path | None) -> DescribeStage
     chat = OpenAiChat(asked, settings.openai.api_key)
     queue = BatchQueue(batch_folder, chat) if batch_folder and asked.mode == "batch" else None
     return DescribeStage(asked, chat, load_prompts(settings.paths.prompts), queue=queue)
+
+
+def _music(settings: Settings) -> MusicStage:
+    """Music recognition; Shazam is left out where a setting says so, and the answer why."""
+    from reelscope.audio.recognition import Asked, MusicStage
+    from reelscope.audio.sound_memory import SoundMemory
+    from reelscope.engines.shazam import Shazam
+
+    chosen = settings.music
+    why_not = None if chosen.shazam else "music.shazam is off"
+    if chosen.shazam and settings.models.offline:
+        why_not = "offline (models.offline)"
+    shazam = Shazam(
+        requests_per_minute=chosen.requests_per_minute,
+        timeout_s=chosen.timeout_s,
+        proxy=chosen.proxy.get_secret_value() if chosen.proxy else None,
+    )
+    return MusicStage(
+        Asked(
+            shazam=why_not is None and shazam.absent is None,
+            ask_shazam=chosen.ask_shazam,
+            windows=chosen.windows,
+        ),
+        SoundMemory(
+            chosen.memory or settings.paths.data / "sound_memory.sqlite",
+            no_match_days=chosen.no_match_days,
+        ),
+        None if why_not else shazam,
+        why_not=why_not,
+    )
 
 
 def _transcriber(settings: Settings, store: WeightStore, pool: ModelPool) -> Transcriber:

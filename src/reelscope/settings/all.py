@@ -16,6 +16,7 @@ from reelscope.settings.sections import (
     Logging,
     Media,
     Models,
+    MusicRecognition,
     OpenAI,
     Paths,
     Processing,
@@ -46,6 +47,7 @@ class Settings(Section):
     sounds: Sounds = Sounds()
     transcribe: Transcribe = Transcribe()
     speech_rate: SpeechRate = SpeechRate()
+    music: MusicRecognition = MusicRecognition()
     keyframes: Keyframes = Keyframes()
     quality: Quality = Quality()
     similarity: Similarity = Similarity()
@@ -63,5 +65,10 @@ class Settings(Section):
 
     def public(self) -> dict[str, Any]:
         """As plain data without the secrets, for settings.yml."""
-        secret = {"crawl": {"proxy"}, "tiktok": {"ms_token", "proxies"}, "openai": {"api_key"}}
+        secret = {
+            "crawl": {"proxy"},
+            "music": {"proxy"},
+            "tiktok": {"ms_token", "proxies"},
+            "openai": {"api_key"},
+        }
         return self.model_dump(mode="json", exclude=secret)
