@@ -80,6 +80,7 @@ class FakeTikTok:
             (half of the file), "long" (more than announced), a status such as "429", or "ok".
         always: path -> a fault of every request for it.
         redirects: path -> where to.
+        answers: path -> JSON that is sent instead of what belongs there.
         retry_after_s: what a 429 says; None: nothing.
         asked: every request: path without query.
         queries: path -> the queries that it was asked with.
@@ -92,6 +93,7 @@ class FakeTikTok:
     faults: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     always: dict[str, str] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, object] = field(default_factory=dict)
     retry_after_s: float | None = None
     asked: list[str] = field(default_factory=list)
     queries: defaultdict[str, list[dict[str, str]]] = field(
@@ -195,7 +197,7 @@ class FakeTikTok:
     def _item(self, item_id: str) -> Json:
         for creator in self.creators.values():
             for item in creator.items:
-                if item.get("id") == item_id:
+                if isinstance(item, dict) and item.get("id") == item_id:
                     return {"statusCode": 0, "status_code": 0, "itemInfo": {"itemStruct": item}}
         return {"statusCode": 10204, "status_code": 10204, "itemInfo": {}}
 
@@ -236,7 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path in site.redirects:
             self._send(302, b"", "text/plain", {"Location": site.redirects[path]})
         elif path.startswith("/api/"):
-            answer = site.answer(path, query, cookie)
+            known = path in site.answers
+            answer = site.answers[path] if known else site.answer(path, query, cookie)
             body = b"" if answer is None else json.dumps(answer).encode()
             self._send(200, body, "application/json")
         elif path in ("/", "/foryou") or path.startswith("/@"):
