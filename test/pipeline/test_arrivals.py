@@ -60,7 +60,9 @@ def test_a_fault_of_ours_does_not_leave_the_run_waiting() -> None:
         yield video(1)
         raise ZeroDivisionError
 
-    assert drain(Arrivals(wrong(), lambda: None)) == ["1"]
+    arrivals = Arrivals(wrong(), lambda: None)
+    assert drain(arrivals) == ["1"]
+    arrivals.close()
 
 
 def test_close_stops_the_source() -> None:
