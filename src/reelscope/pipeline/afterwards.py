@@ -8,19 +8,27 @@ succeed becomes a note in its summary, and the same call tries it again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from reelscope.errors import BudgetSpent, EngineError, EngineUnavailable, OutputError
+from reelscope.errors import (
+    BudgetSpent,
+    EngineError,
+    EngineUnavailable,
+    OutputError,
+    ServiceFailed,
+)
 from reelscope.pipeline.checkpoint import RecordStore
 from reelscope.pipeline.plan import DESCRIBE, Batch
 from reelscope.pipeline.summary import Problem
 
 if TYPE_CHECKING:
+    from reelscope.description.creator_summary import CreatorDescriber
     from reelscope.description.describe import DescribeStage
     from reelscope.description.queue import Part
 
@@ -37,10 +45,7 @@ def hand_over(batch: Batch) -> list[Problem]:
             return []
         with _opened(stage):
             parts = stage.queue.submit()
-    except (
-        EngineError,
-        OutputError,
-    ) as error:  # the other stages' results are written all the same
+    except (EngineError, OutputError) as error:  # the others' results are written all the same
         waits = f"requests were not handed over and wait on: {error}; run the same call again"
         return [Problem(where=DESCRIBE, message=waits)]
     return [Problem(where=DESCRIBE, message=_said(part, stage.queue.remedy)) for part in parts]
@@ -66,8 +71,15 @@ def answers_wait(batch: Batch) -> bool:
         return False  # it is said where it is handed over
 
 
-def describe_creators(batch: Batch, store: RecordStore) -> list[Problem]:
+def describe_creators(
+    batch: Batch, store: RecordStore, stopped: Callable[[], bool] = lambda: False
+) -> list[Problem]:
     """Sum up the videos of each creator, where that is wished; what went wrong.
+
+    Args:
+        batch: whose creators.
+        store: where their records are.
+        stopped: whether nobody is to be asked any more.
 
     Raises:
         OutputError: a file cannot be written.
@@ -77,22 +89,67 @@ def describe_creators(batch: Batch, store: RecordStore) -> list[Problem]:
     stage, settings = description_of(batch), batch.settings.description
     if stage is None or not settings.creator_summary:
         return []
-    problems = []
+    patience = batch.settings.processing.breaker_failures
     try:
-        with _opened(stage):
+        with _opened(stage), ThreadPoolExecutor(settings.concurrency, "creators") as pool:
             describer = CreatorDescriber(settings, stage.till, stage.prompts)
-            for creator in batch.creators:
-                try:
-                    describer.describe(store.creator_records(creator), store.root / creator)
-                except BudgetSpent as spent:
-                    problems.append(Problem(where=creator, message=f"no summary: {spent}"))
-                except EngineUnavailable:
-                    raise
-                except EngineError as error:
-                    problems.append(Problem(where=creator, message=f"no summary: {error}"))
+            round_ = _Round(describer, store, patience=patience, stopped=stopped)
+            notes = [note for note in pool.map(round_.ask, batch.creators) if note]
     except EngineUnavailable as error:
-        problems.append(Problem(where=DESCRIBE, message=f"no creator summaries: {error}"))
-    return problems
+        return [Problem(where=DESCRIBE, message=f"no creator summaries: {error}")]
+    if round_.end:
+        notes.append(Problem(where=DESCRIBE, message=f"no more creator summaries: {round_.end}"))
+    return notes
+
+
+class _Round:
+    """Asks about creators, from many threads, until that is no use any more.
+
+    Args:
+        describer: asks.
+        store: where the records are.
+        patience: so many failures in a row, and the server is taken for dead.
+        stopped: whether nobody is to be asked any more.
+
+    Attributes:
+        end: why nobody is asked any more, if something stands in the way.
+    """
+
+    def __init__(
+        self,
+        describer: CreatorDescriber,
+        store: RecordStore,
+        *,
+        patience: int,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.end: str | None = None
+        self._describer, self._store = describer, store
+        self._patience, self._stopped = patience, stopped
+        self._failed_in_a_row = 0
+
+    def ask(self, creator: str) -> Problem | None:
+        """Ask about one; what went wrong."""
+        if self.end or self._stopped():
+            return None
+        records, folder = self._store.creator_records(creator), self._store.root / creator
+        try:
+            if self._describer.describe(records, folder):
+                self._failed_in_a_row = 0
+        except EngineError as error:
+            self._judge(error)
+            closed = isinstance(error, EngineUnavailable) and not isinstance(error, BudgetSpent)
+            return None if closed else Problem(where=creator, message=f"no summary: {error}")
+        return None
+
+    def _judge(self, error: EngineError) -> None:
+        """Whether it is any use to ask about the next one."""
+        if isinstance(error, ServiceFailed):
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= self._patience:
+                self.end = f"no answer {self._failed_in_a_row} times in a row"
+        elif isinstance(error, EngineUnavailable) and not isinstance(error, BudgetSpent):
+            self.end = str(error)
 
 
 def creator_summary(folder: Path) -> dict[str, JsonValue] | None:

@@ -81,7 +81,8 @@ class BatchRun:
 
     def _ask_about_all(self) -> None:
         """What is asked once all videos have ended: of the batch, and of each creator."""
-        notes = [*hand_over(self.batch), *describe_creators(self.batch, self._store)]
+        stopped = lambda: self._runner.stopped is not None  # noqa: E731
+        notes = [*hand_over(self.batch), *describe_creators(self.batch, self._store, stopped)]
         for note in notes:
             self.tally.problem(note.where, note.message)
 
