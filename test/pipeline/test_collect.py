@@ -305,6 +305,7 @@ def test_a_creator_is_summed_up_once_all_answers_are_there(house: House, server:
 # ---- what is gone by then ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_videos_may_be_gone(house: House, server: FakeChat) -> None:
     house.with_media(2)
     house.run()
@@ -316,6 +317,7 @@ def test_the_videos_may_be_gone(house: House, server: FakeChat) -> None:
     assert all(value.images for value in house.values())
 
 
+@pytest.mark.slow
 def test_the_frames_may_be_gone_if_the_answer_is_good(house: House, server: FakeChat) -> None:
     house.with_media()
     house.run()
@@ -325,6 +327,7 @@ def test_the_frames_may_be_gone_if_the_answer_is_good(house: House, server: Fake
     assert house.statuses() == ["ok"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [fake.truncated(30, unless_max_tokens=3000), fake.prose()])
 def test_a_bad_answer_is_asked_again_live(
     house: House, server: FakeChat, behaviour: fake.Behaviour
@@ -347,6 +350,7 @@ def test_a_bad_answer_is_asked_again_live(
     assert (spent.requests, spent.cost_usd) == (2, pytest.approx(usd))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["folder", "changed"])
 def test_a_bad_answer_without_its_frames_fails_and_says_why(
     house: House, server: FakeChat, gone: str
@@ -377,6 +381,7 @@ def test_a_bad_answer_without_its_frames_fails_and_says_why(
     assert server.requests == 1
 
 
+@pytest.mark.slow
 def test_an_answer_that_stays_bad_is_failed_and_asked_anew_by_the_next_run(
     house: House, server: FakeChat
 ) -> None:
@@ -397,6 +402,7 @@ def test_an_answer_that_stays_bad_is_failed_and_asked_anew_by_the_next_run(
     assert house.statuses() == ["ok"] * 3
 
 
+@pytest.mark.slow
 def test_what_was_asked_is_gone(house: House, server: FakeChat) -> None:
     house.run()
     (house.folder(0) / FILE_NAME).unlink()
@@ -411,6 +417,7 @@ def test_what_was_asked_is_gone(house: House, server: FakeChat) -> None:
     assert asked(server) == 6, "asked anew"
 
 
+@pytest.mark.slow
 def test_an_emptied_folder_gets_the_answer_if_the_run_was_called_again(
     house: House, server: FakeChat
 ) -> None:
@@ -426,6 +433,7 @@ def test_an_emptied_folder_gets_the_answer_if_the_run_was_called_again(
 # ---- what changed meanwhile -------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_late_answer_does_not_overwrite_what_was_described_since(
     house: House, server: FakeChat
 ) -> None:
@@ -441,6 +449,7 @@ def test_a_late_answer_does_not_overwrite_what_was_described_since(
     assert {value.mode for value in house.values()} == {"live"}
 
 
+@pytest.mark.slow
 def test_a_late_answer_helps_where_asking_live_failed(house: House, server: FakeChat) -> None:
     house.run()
     server.default = fake.failing(400)
@@ -454,6 +463,7 @@ def test_a_late_answer_helps_where_asking_live_failed(house: House, server: Fake
     assert sum(value.usage.cost_usd or 0 for value in house.values()) == pytest.approx(usd)
 
 
+@pytest.mark.slow
 def test_an_answer_to_another_question_is_not_taken(house: House, server: FakeChat) -> None:
     house.run()
     house.run(language="French")
@@ -471,6 +481,7 @@ def test_an_answer_to_another_question_is_not_taken(house: House, server: FakeCh
     assert house.run(language="French").stages["describe"].reused == 3
 
 
+@pytest.mark.slow
 def test_an_answer_is_not_put_under_the_key_of_a_question_that_was_never_asked(
     house: House, server: FakeChat
 ) -> None:
@@ -483,6 +494,7 @@ def test_an_answer_is_not_put_under_the_key_of_a_question_that_was_never_asked(
     assert asked(server) == 3
 
 
+@pytest.mark.slow
 def test_the_settings_of_the_run_count(house: House, server: FakeChat) -> None:
     house.run(language="French", model="gpt-4o-mini")
     server.finish_batches()
@@ -498,6 +510,7 @@ def test_the_settings_of_the_run_count(house: House, server: FakeChat) -> None:
     assert house.run(language="French", model="gpt-4o-mini").stages["describe"].reused == 3
 
 
+@pytest.mark.slow
 def test_the_environment_of_today_changes_no_question(
     house: House, server: FakeChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -508,6 +521,7 @@ def test_the_environment_of_today_changes_no_question(
     assert (settings.description.language, settings.description.mode) == ("English", "batch")
 
 
+@pytest.mark.slow
 def test_a_batch_that_was_run_live_last_can_be_fetched(house: House, server: FakeChat) -> None:
     house.run()
     house.sources.append(captioned(3))
@@ -525,6 +539,7 @@ def test_a_batch_that_was_run_live_last_can_be_fetched(house: House, server: Fak
 # ---- what goes wrong --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_lost_batch_is_failed_and_queued_anew(house: House, server: FakeChat) -> None:
     house.run()
     server.fail_batches("the input is not valid")
@@ -545,6 +560,7 @@ def test_a_lost_batch_is_failed_and_queued_anew(house: House, server: FakeChat) 
     assert [len(batch.requests) for batch in server.batches.values()] == [3, 3]
 
 
+@pytest.mark.slow
 def test_single_requests_without_an_answer(house: House, server: FakeChat) -> None:
     house.run()
     server.finish_batches(
@@ -562,6 +578,7 @@ def test_single_requests_without_an_answer(house: House, server: FakeChat) -> No
     assert asked(server) == 5
 
 
+@pytest.mark.slow
 def test_refusals_are_values(house: House, server: FakeChat) -> None:
     house.run()
     server.finish_batches(
@@ -578,6 +595,7 @@ def test_refusals_are_values(house: House, server: FakeChat) -> None:
     assert found.summary.videos_refused == 2
 
 
+@pytest.mark.slow
 @pytest.mark.logs_errors
 def test_a_quota_that_is_used_up_keeps_no_good_answer_back(house: House, server: FakeChat) -> None:
     house.run()
@@ -593,6 +611,7 @@ def test_a_quota_that_is_used_up_keeps_no_good_answer_back(house: House, server:
     assert house.statuses() == ["ok"] * 3
 
 
+@pytest.mark.slow
 def test_a_server_in_trouble_while_asking_again_is_tried_again_by_the_next_call(
     house: House, server: FakeChat
 ) -> None:
@@ -606,6 +625,7 @@ def test_a_server_in_trouble_while_asking_again_is_tried_again_by_the_next_call(
     assert house.statuses() == ["ok"] * 3
 
 
+@pytest.mark.slow
 def test_a_server_that_gives_nothing_is_said_and_nothing_is_lost(
     house: House, server: FakeChat
 ) -> None:
@@ -624,6 +644,7 @@ def test_a_server_that_gives_nothing_is_said_and_nothing_is_lost(
     assert house.statuses() == ["ok"] * 3
 
 
+@pytest.mark.slow
 def test_what_came_before_the_trouble_is_in_records_and_tables(
     house: House, server: FakeChat
 ) -> None:
@@ -641,6 +662,7 @@ def test_what_came_before_the_trouble_is_in_records_and_tables(
     assert [bool(row["description"]) for row in table] == [True, False, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../b1", "..", "", "/etc", "a/b", "b1\n", ".hidden"])
 def test_names_that_no_batch_has(house: House, name: str) -> None:
     house.run()
@@ -648,6 +670,7 @@ def test_names_that_no_batch_has(house: House, name: str) -> None:
         settings_of(name, house.settings())
 
 
+@pytest.mark.slow
 def test_batches_with_nothing_to_fetch(house: House) -> None:
     with pytest.raises(UsageError, match="there is no batch 'b1'"):
         settings_of("b1", house.settings())
@@ -666,12 +689,14 @@ def test_batches_with_nothing_to_fetch(house: House) -> None:
         house.collect()
 
 
+@pytest.mark.slow
 def test_a_run_holds_the_batch(house: House) -> None:
     house.run()
     with batch_lock(house.data / "results" / "b1"), pytest.raises(UsageError, match="another run"):
         house.collect()
 
 
+@pytest.mark.slow
 def test_a_damaged_list_of_batches_stops_the_description_alone(
     house: House, server: FakeChat
 ) -> None:
@@ -688,6 +713,7 @@ def test_a_damaged_list_of_batches_stops_the_description_alone(
     assert asked(server) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "behaviour", [fake.unauthorized(), fake.failing(500), fake.failing(400), fake.quota()]
 )
@@ -705,6 +731,7 @@ def test_a_server_that_takes_no_batch_leaves_all_for_the_next_run(
     assert (asked(server), len(server.batches)) == (3, 1)
 
 
+@pytest.mark.slow
 def test_without_a_key_nothing_is_queued(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = house.settings(base_url=None)
     settings = settings.model_copy(update={"openai": Settings().openai})
@@ -718,6 +745,7 @@ def test_without_a_key_nothing_is_queued(house: House, monkeypatch: pytest.Monke
 # ---- stopping and limits ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_the_hand_over_submits_nothing(house: House, server: FakeChat) -> None:
     class StopAtFirst:
         """As a user who presses Ctrl-C when the first video waits."""
@@ -739,6 +767,7 @@ def test_ctrl_c_before_the_hand_over_submits_nothing(house: House, server: FakeC
     assert (asked(server), len(server.batches)) == (3, 1)
 
 
+@pytest.mark.slow
 def test_the_number_of_requests_is_limited(house: House, server: FakeChat) -> None:
     house.run(max_requests=2)
     assert asked(server) == 2
@@ -748,6 +777,7 @@ def test_the_number_of_requests_is_limited(house: House, server: FakeChat) -> No
     assert asked(server) == 3, "of one run: what waits already is not counted again"
 
 
+@pytest.mark.slow
 def test_the_cost_is_limited_at_half_the_price(house: House, server: FakeChat) -> None:
     house.run(max_cost_usd=0.000_001)
     assert asked(server) == 0
@@ -766,6 +796,7 @@ def how_many(house: House, *, share: float) -> int:
     return asked(house.server) - before
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_a_budget_that_is_set_aside_for_a_batch(house: House) -> None:
     house.sources = house.sources[:1]
     house.run(mode="live")
