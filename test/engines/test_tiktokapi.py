@@ -1,0 +1,575 @@
+"""The real TikTokApi in the real Chromium, against a TikTok on loopback."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from reelscope.crawl.creators import Creator
+from reelscope.crawl.source import Listed
+from reelscope.engines.browser import find_browser
+from reelscope.engines.tiktokapi import TikTokApiSource
+from reelscope.errors import CrawlFailed
+from reelscope.settings import Crawl, TikTok
+from reelscope.testing import media
+from reelscope.testing.tiktok import ITEM_PATH, LIST_PATH, USER_PATH, FakeTikTok, serve
+from reelscope.testing.tiktok_items import item, photo_item
+
+pytest.importorskip("TikTokApi")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+TOKEN = "tok-SECRET-0123456789"
+FIRST_ID = 7_300_000_000_000_000_000
+FIRST_S = 1_700_000_000
+DAY_S = 86_400
+names = (f"creator{n}" for n in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Path:
+    setting = os.environ.get("TIKTOK_BROWSER")
+    try:
+        return find_browser(Path(setting) if setting else None)
+    except CrawlFailed as error:
+        pytest.skip(f"{error} ({error.remedy})")
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[FakeTikTok]:
+    with serve(FakeTikTok(tokens={TOKEN})) as site, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(site.certificate))
+        yield site
+
+
+@pytest.fixture(autouse=True)
+def _well_behaved(site: FakeTikTok) -> None:
+    site.faults.clear()
+    site.always.clear()
+    site.answers.clear()
+    site.asked.clear()
+    site.queries.clear()
+    site.retry_after_s = None
+
+
+Make = Callable[..., TikTokApiSource]
+
+
+@pytest.fixture(scope="module")
+def make(site: FakeTikTok, browser: Path) -> Iterator[Make]:
+    """Sources, closed in the end."""
+    made: list[TikTokApiSource] = []
+
+    def one(*, attempts: int = 2, **changes: Any) -> TikTokApiSource:
+        settings: dict[str, Any] = {
+            "ms_token": SecretStr(TOKEN),
+            "browser": browser,
+            "browser_arguments": site.browser_arguments,
+            "timeout_s": 20,
+            **changes,
+        }
+        crawl = Crawl(
+            pause_s=0,
+            pause_spread_s=0,
+            attempts=attempts,
+            max_wait_s=5,
+            proxy=SecretStr(site.proxy_url),
+        )
+        made.append(TikTokApiSource(TikTok(**settings), crawl))
+        return made[-1]
+
+    yield one
+    for source in made:
+        source.close()
+
+
+@pytest.fixture(scope="module")
+def source(make: Make) -> TikTokApiSource:
+    """One that all tests share: it goes on after every kind of failure."""
+    source = make()
+    source.open()
+    return source
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    media.write_video(path, [media.Scene(0.5)])
+    return path.read_bytes()
+
+
+def posts(count: int, *, first_s: int = FIRST_S) -> list[dict[str, Any]]:
+    """Newest first, one a day."""
+    return [item(str(FIRST_ID - n), created_s=first_s - n * DAY_S) for n in range(count)]
+
+
+def listed(
+    source: TikTokApiSource,
+    creator: str,
+    *,
+    since: datetime | None = None,
+    limit: int | None = None,
+) -> list[Listed]:
+    return list(source.list_videos(Creator(creator), since=since, limit=limit))
+
+
+def failure(source: TikTokApiSource, creator: str) -> CrawlFailed:
+    with pytest.raises(CrawlFailed) as error:
+        listed(source, creator)
+    assert error.value.remedy
+    assert TOKEN not in f"{error.value} {error.value.remedy}"
+    return error.value
+
+
+def ids(videos: list[Listed]) -> list[int]:
+    return [FIRST_ID - int(video.video_id) for video in videos]
+
+
+def descendants() -> dict[int, str]:
+    """Pid -> command line of all processes that this one has started, and theirs."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue
+        state, parent = text.rpartition(")")[2].split()[:2]
+        if state != "Z":
+            parents[int(stat.parent.name)] = int(parent)
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    lines: dict[int, str] = {}
+    for pid in found - {os.getpid()}:
+        try:
+            lines[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+    return lines
+
+
+def wait_until_gone(before: set[int]) -> dict[int, str]:
+    """What is left after a moment."""
+    until = time.monotonic() + 10
+    while (left := {p: c for p, c in descendants().items() if p not in before}) and (
+        time.monotonic() < until
+    ):
+        time.sleep(0.1)
+    return left
+
+
+# ------------------------------------------------------------------------------ listing
+
+
+def test_three_pages_are_listed_once_each(site: FakeTikTok, source: TikTokApiSource) -> None:
+    name = next(names)
+    site.add_creator(name, posts(105))
+    videos = listed(source, name)
+    assert ids(videos) == list(range(105))
+    assert site.counts()[LIST_PATH] == 3
+    assert site.counts()[USER_PATH] == 1
+    assert [q["cursor"] for q in site.queries[LIST_PATH]] == ["0", "35", "70"]
+    first = videos[0]
+    assert first.platform.posted_at == datetime.fromtimestamp(FIRST_S, UTC)
+    assert first.platform.counts is not None
+    assert first.platform.counts.plays == 12_345
+    assert first.platform.counts.taken_at is not None
+    assert first.media_urls
+
+
+def test_a_limit_asks_for_no_more_pages_than_needed(
+    site: FakeTikTok, source: TikTokApiSource
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(105))
+    assert ids(listed(source, name, limit=35)) == list(range(35))
+    assert site.counts()[LIST_PATH] == 1
+    assert ids(listed(source, name, limit=36)) == list(range(36))
+
+
+def test_since_ends_the_paging_but_pinned_posts_do_not(
+    site: FakeTikTok, source: TikTokApiSource
+) -> None:
+    name = next(names)
+    pinned = item(str(FIRST_ID - 500), created_s=FIRST_S - 500 * DAY_S, isPinnedItem=True)
+    site.add_creator(name, [pinned, *posts(105)])
+    since = datetime.fromtimestamp(FIRST_S - 40 * DAY_S, UTC)
+    assert ids(listed(source, name, since=since)) == list(range(41))
+    assert site.counts()[LIST_PATH] == 2
+
+
+def test_a_list_without_anything_recent_is_no_failure(
+    site: FakeTikTok, source: TikTokApiSource
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(3))
+    assert listed(source, name, since=datetime(2030, 1, 1, tzinfo=UTC)) == []
+
+
+def test_a_photo_post_has_its_pictures_and_its_sound(
+    site: FakeTikTok, source: TikTokApiSource, tmp_path: Path
+) -> None:
+    name = next(names)
+    site.add_creator(name, [photo_item(str(FIRST_ID), pictures=4)])
+    (video,) = listed(source, name)
+    assert video.platform.kind == "photo"
+    assert len(video.image_urls) == 4
+    assert video.sound_url
+    with pytest.raises(CrawlFailed) as error:
+        source.download(video, tmp_path / "x")
+    assert error.value.fault == "not_supported"
+
+
+def test_hostile_posts_cost_themselves_alone(site: FakeTikTok, source: TikTokApiSource) -> None:
+    name = next(names)
+    bad: list[Any] = [None, [], "x", {}, {"id": "../../etc"}, {"id": None, "createTime": "soon"}]
+    odd = {"id": FIRST_ID, "createTime": None, "author": 7, "music": [], "stats": "many"}
+    site.add_creator(name, [*bad, odd, *posts(2)[1:], odd])
+    assert ids(listed(source, name)) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        (USER_PATH, []),
+        (USER_PATH, {"userInfo": [], "statusCode": "x"}),
+        (USER_PATH, {"userInfo": {"user": {"secUid": 7}, "stats": None}}),
+        (LIST_PATH, {"itemList": None, "hasMore": True, "cursor": None}),
+        (LIST_PATH, {"itemList": {}, "hasMore": "yes", "cursor": {"a": 1}}),
+    ],
+)
+def test_answers_that_make_no_sense_are_failures_of_a_kind(
+    site: FakeTikTok, source: TikTokApiSource, path: str, answer: object
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(1))
+    site.answers[path] = answer
+    assert failure(source, name).fault in ("blocked", "gone", "network")
+    assert site.counts()[path] <= 8
+
+
+# ------------------------------------------------------------------- kinds of failure
+
+
+def test_accounts_without_videos_are_told_apart(site: FakeTikTok, source: TikTokApiSource) -> None:
+    private, deleted, empty = next(names), next(names), next(names)
+    site.add_creator(private, posts(3), kind="private")
+    site.add_creator(deleted, kind="deleted")
+    site.add_creator(empty)
+    assert failure(source, private).fault == "private"
+    assert failure(source, deleted).fault == "gone"
+    assert failure(source, "nobody.ever").fault == "gone"
+    assert failure(source, empty).fault == "no_videos"
+
+
+@pytest.mark.parametrize("fault", ["empty", "captcha", "verify", "403"])
+def test_shut_out_once_a_new_page_may_be_let_in(
+    site: FakeTikTok, source: TikTokApiSource, fault: str
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(2))
+    site.faults[LIST_PATH] = [fault]
+    assert ids(listed(source, name)) == [0, 1]
+
+
+def test_shut_out_for_good_is_blocked(site: FakeTikTok, source: TikTokApiSource) -> None:
+    name = next(names)
+    site.add_creator(name, posts(2))
+    site.always[LIST_PATH] = "empty"
+    fault = failure(source, name)
+    assert fault.fault == "blocked"
+    assert "msToken" in fault.remedy
+    assert site.counts()[LIST_PATH] == 2
+
+
+def test_what_was_listed_before_a_failure_is_given(
+    site: FakeTikTok, source: TikTokApiSource
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(105))
+    site.faults[LIST_PATH] = ["ok", "ok", "empty", "empty"]
+    given: list[Listed] = []
+    with pytest.raises(CrawlFailed):
+        for video in source.list_videos(Creator(name), since=None, limit=None):
+            given.append(video)
+    assert ids(given) == list(range(70))
+
+
+def test_a_list_that_is_empty_against_expectation_is_blocked(
+    site: FakeTikTok, source: TikTokApiSource
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(2))
+    site.answers[LIST_PATH] = {"statusCode": 0, "hasMore": False}
+    fault = failure(source, name)
+    assert fault.fault == "blocked"
+    assert "2 videos" in str(fault)
+
+
+def test_too_many_requests_are_waited_for_as_long_as_asked(
+    site: FakeTikTok, source: TikTokApiSource
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(2))
+    site.faults[LIST_PATH] = ["429"]
+    site.retry_after_s = 2
+    started = time.monotonic()
+    assert len(listed(source, name)) == 2
+    assert time.monotonic() - started >= 2
+    site.retry_after_s = 1000  # longer than max_wait_s
+    site.always[LIST_PATH] = "429"
+    site.asked.clear()
+    started = time.monotonic()
+    assert failure(source, name).fault == "rate_limited"
+    assert time.monotonic() - started < 10
+    assert site.counts()[LIST_PATH] == 1
+
+
+def test_too_many_requests_for_good(site: FakeTikTok, source: TikTokApiSource) -> None:
+    name = next(names)
+    site.add_creator(name, posts(2))
+    site.always[USER_PATH] = "429"
+    assert failure(source, name).fault == "rate_limited"
+    assert site.counts()[USER_PATH] == 2
+
+
+@pytest.mark.parametrize("fault", ["503", "drop"])
+def test_a_server_in_trouble_is_asked_again(
+    site: FakeTikTok, source: TikTokApiSource, fault: str
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(2))
+    site.faults[USER_PATH] = [fault, "ok"] if fault == "503" else [fault] * 2
+    assert len(listed(source, name)) == 2
+
+
+def test_a_server_in_trouble_for_good_is_a_network_failure(site: FakeTikTok, make: Make) -> None:
+    name = next(names)
+    site.add_creator(name, posts(2))
+    source = make(recoveries=1)
+    site.always[USER_PATH] = "503"
+    assert failure(source, name).fault == "network"
+    site.always[USER_PATH] = "drop"
+    assert failure(source, name).fault == "network"
+    source.close()
+
+
+def test_a_captcha_instead_of_the_page(site: FakeTikTok, make: Make) -> None:
+    source = make()
+    before = set(descendants())
+    site.always["/"] = "captcha"
+    with pytest.raises(CrawlFailed, match="captcha") as error:
+        source.open()
+    assert error.value.fault == "blocked"
+    assert not wait_until_gone(before)
+
+
+def test_no_page_at_all(site: FakeTikTok, make: Make) -> None:
+    rules = "--host-resolver-rules=MAP * ~NOTFOUND"
+    source = make(browser_arguments=(rules,), attempts=1)
+    before = set(descendants())
+    with pytest.raises(CrawlFailed, match="ERR_NAME_NOT_RESOLVED") as error:
+        source.open()
+    assert error.value.fault == "network"
+    assert not wait_until_gone(before)
+
+
+def test_no_token(make: Make) -> None:
+    for token in (None, SecretStr(" ")):
+        with pytest.raises(CrawlFailed) as error:
+            make(ms_token=token).open()
+        assert error.value.fault == "no_token"
+        assert "TIKTOK_MS_TOKEN" in error.value.remedy
+
+
+def test_an_old_token_is_blocked(site: FakeTikTok, make: Make) -> None:
+    name = next(names)
+    site.add_creator(name, posts(2))
+    source = make(ms_token=SecretStr("old"))
+    assert failure(source, name).fault == "blocked"
+    source.close()
+
+
+def test_a_program_that_is_no_browser(make: Make) -> None:
+    with pytest.raises(CrawlFailed) as error:
+        make(browser=Path("/bin/false")).open()
+    assert error.value.fault == "no_browser"
+
+
+# ---------------------------------------------------------------------------- browsers
+
+
+def test_a_browser_that_dies_is_started_again(site: FakeTikTok, make: Make) -> None:
+    name = next(names)
+    site.add_creator(name, posts(80))
+    source = make()
+    before = set(descendants())
+    videos = source.list_videos(Creator(name), since=None, limit=None)
+    given = [next(videos)]
+    for pid, line in descendants().items():
+        if pid not in before and "--headless" in line:
+            os.kill(pid, signal.SIGKILL)
+    given += videos
+    assert ids(given) == list(range(80))
+    source.close()
+    assert not wait_until_gone(before)
+
+
+def test_a_browser_that_dies_is_not_started_for_ever(site: FakeTikTok, make: Make) -> None:
+    name = next(names)
+    site.add_creator(name, posts(80))
+    source = make(recoveries=0)
+    before = set(descendants())
+    videos = source.list_videos(Creator(name), since=None, limit=None)
+    next(videos)
+    for pid, line in descendants().items():
+        if pid not in before and "--headless" in line:
+            os.kill(pid, signal.SIGKILL)
+    with pytest.raises(CrawlFailed) as error:
+        list(videos)
+    assert error.value.fault == "network"
+    assert not wait_until_gone(before)
+
+
+def test_the_token_stands_in_no_log_and_no_process_and_nothing_is_left(
+    site: FakeTikTok,
+    make: Make,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    name = next(names)
+    site.add_creator(name, posts(40))
+    source = make(sessions=2)
+    before, threads = set(descendants()), threading.active_count()
+    source.open()
+    assert len(listed(source, name)) == 40
+    ours = {pid: line for pid, line in descendants().items() if pid not in before}
+    assert any("--headless" in line for line in ours.values())
+    assert not any(TOKEN in line for line in ours.values())
+    site.faults[LIST_PATH] = ["empty", "drop", "captcha", "html"]
+    failure(source, name)
+    site.always[USER_PATH] = "drop"
+    failure(source, name)
+    source.close()
+    source.close()
+    assert not wait_until_gone(before)
+    assert threading.active_count() <= threads
+    assert TOKEN not in caplog.text
+    assert TOKEN not in repr(source.__dict__)
+    said = capfd.readouterr()
+    assert TOKEN not in said.out + said.err
+
+
+def test_everything_through_a_proxy(
+    site: FakeTikTok, make: Make, film: bytes, tmp_path: Path
+) -> None:
+    name = next(names)
+    site.add_creator(name, posts(1))
+    proxy = SecretStr(site.proxy_url.replace("//", "//me:pass-word@"))
+    source = make(proxies=(proxy,), browser_arguments=("--ignore-certificate-errors",))
+    (video,) = listed(source, name)
+    assert not any("pass-word" in line for line in descendants().values())
+    source.close()
+    assert video.video_id == str(FIRST_ID)
+
+
+# --------------------------------------------------------------------------- downloads
+
+
+def a_video(site: FakeTikTok, source: TikTokApiSource, film: bytes) -> tuple[Listed, str]:
+    """A video on the site, and the path of its file."""
+    name = next(names)
+    path = f"/{name}/video/file.mp4"
+    url = f"https://v16-webapp-prime.tiktok.com{path}?expire=1&signature=abc"
+    number = str(FIRST_ID + int(name.removeprefix("creator")) + 1)
+    site.add_creator(name, [item(number, media_url=url)])
+    site.media[path] = film
+    (video,) = listed(source, name)
+    site.asked.clear()
+    return video, path
+
+
+def test_a_file_comes_whole_with_the_pages_cookies(
+    site: FakeTikTok, source: TikTokApiSource, film: bytes, tmp_path: Path
+) -> None:
+    video, path = a_video(site, source, film)
+    file = source.download(video, tmp_path / "a" / "7300")
+    assert file == tmp_path / "a" / "7300.mp4"
+    assert file.read_bytes() == film
+    assert [p.name for p in file.parent.iterdir()] == ["7300.mp4"]
+    assert site.media_asked() == {path: 1}
+    assert "ttwid=" in site.cookies[path][-1]
+    assert TOKEN not in site.cookies[path][-1]  # it belongs to www.tiktok.com alone
+
+
+def test_a_cut_file_is_gone_on_with(
+    site: FakeTikTok, source: TikTokApiSource, film: bytes, tmp_path: Path
+) -> None:
+    video, path = a_video(site, source, film)
+    site.faults[path] = ["cut"]
+    assert source.download(video, tmp_path / "7300").read_bytes() == film
+    assert site.media_asked() == {path: 2}
+
+
+def test_a_file_that_is_always_cut_is_a_failure(
+    site: FakeTikTok, source: TikTokApiSource, film: bytes, tmp_path: Path
+) -> None:
+    video, path = a_video(site, source, film)
+    site.always[path] = "cut"
+    with pytest.raises(CrawlFailed) as error:
+        source.download(video, tmp_path / "7300")
+    assert error.value.fault == "network"
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+def test_an_expired_address_is_asked_for_anew_once(
+    site: FakeTikTok, source: TikTokApiSource, film: bytes, tmp_path: Path
+) -> None:
+    video, path = a_video(site, source, film)
+    site.faults[path] = ["403"]
+    assert source.download(video, tmp_path / "7300").read_bytes() == film
+    assert site.counts()[ITEM_PATH] == 1
+    site.always[path] = "403"
+    site.asked.clear()
+    with pytest.raises(CrawlFailed) as error:
+        source.download(video, tmp_path / "7301")
+    assert error.value.fault == "blocked"
+    assert site.counts()[ITEM_PATH] == 1
+    assert site.media_asked() == {path: 2}
+
+
+def test_a_video_that_was_deleted_after_it_was_listed(
+    site: FakeTikTok, source: TikTokApiSource, film: bytes, tmp_path: Path
+) -> None:
+    video, path = a_video(site, source, film)
+    for creator in site.creators.values():
+        creator.items = [
+            post for post in creator.items if post and post.get("id") != video.video_id
+        ]
+    site.always[path] = "404"
+    with pytest.raises(CrawlFailed) as error:
+        source.download(video, tmp_path / "7300")
+    assert error.value.fault == "gone"
+
+
+def test_a_list_from_an_earlier_run_needs_no_page_until_a_file_is_fetched(
+    site: FakeTikTok, make: Make, source: TikTokApiSource, film: bytes, tmp_path: Path
+) -> None:
+    video, path = a_video(site, source, film)
+    later = make()
+    later.open()
+    bare = Listed(video_id=video.video_id, platform=video.platform)
+    assert later.download(bare, tmp_path / "7300").read_bytes() == film
+    assert site.media_asked() == {path: 1}
+    later.close()
