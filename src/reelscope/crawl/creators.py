@@ -83,7 +83,7 @@ class CreatorList:
     problems: tuple[Remark, ...]
 
 
-class _Refused(Exception):  # noqa: N818 - never leaves this file
+class _Refused(ValueError):  # noqa: N818 - leaves this file as a ValueError
     """Why a username cannot be used."""
 
 
@@ -247,7 +247,7 @@ class _Table:
             return
         cell = cells[self.where] if self.where < len(cells) else ""
         try:
-            username = _username(cell)
+            username = username_of(cell)
         except _Refused as refusal:
             self.problems.append(Remark(line, str(refusal)))
             return
@@ -275,11 +275,11 @@ class _Table:
         self.notes.extend(Remark(creator.line, text) for text in said)
 
 
-def _username(cell: str) -> str:
-    """The username in a cell.
+def username_of(cell: str) -> str:
+    """The username in a cell: without '@', out of a profile's address.
 
     Raises:
-        _Refused: with the reason.
+        ValueError: with the reason, a sentence.
     """
     text = _visible(cell)
     if match := _PROFILE.fullmatch(text):
