@@ -62,6 +62,8 @@ class Shazam:
         proxy: http://[user:password@]host:port; None: none.
         url: of another server with the same interface, for tests.
         command: starts the child.
+        start_s: for its first answer, on top of the usual time.
+        grace_s: on top of the time that the child gives the service.
         clock: seconds that never go back.
         sleep: waits so many seconds.
     """
@@ -74,14 +76,15 @@ class Shazam:
         proxy: str | None = None,
         url: str | None = None,
         command: Sequence[str] = CHILD,
+        start_s: float = START_S,
+        grace_s: float = GRACE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._interval_s = 60.0 / requests_per_minute
-        self._timeout_s = timeout_s
         self._ask = {"url": url, "proxy": proxy, "timeout_s": timeout_s}
         self._pace = Pace(clock=clock, sleep=sleep, chance=lambda: 0.0)
-        self._child = _Child(command)
+        self._child = _Child(command, start_s=start_s, limit_s=timeout_s + grace_s)
         self._lock = threading.Lock()
 
     @property
@@ -112,7 +115,7 @@ class Shazam:
                     return Heard(missed="rate_limited", message=message)
                 self._pace.hold(self._interval_s)
                 try:
-                    answer = self._child.ask(request, sound, self._timeout_s + GRACE_S)
+                    answer = self._child.ask(request, sound)
                 except ChildLostError as lost:
                     trouble = str(lost)
                     log.warning("shazamio's process %s; it is started anew", trouble)
@@ -154,19 +157,20 @@ class ChildLostError(Exception):
 class _Child:
     """The process, started when it is first asked and again after it was lost."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], *, start_s: float, limit_s: float) -> None:
         self._command = list(command)
+        self._start_s, self._limit_s = start_s, limit_s
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, request: Mapping[str, Any], sound: bytes, limit_s: float) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, Any], sound: bytes) -> dict[str, Any]:
         """Its answer.
 
         Raises:
             ChildLostError: there is none; the process is gone.
         """
-        process = self._process
+        process, limit_s = self._process, self._limit_s
         if process is None:
-            limit_s += START_S
+            limit_s += self._start_s
             process = self._process = self._start()
         deadline_s = time.monotonic() + limit_s
         try:
