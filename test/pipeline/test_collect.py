@@ -302,6 +302,27 @@ def test_a_creator_is_summed_up_once_all_answers_are_there(house: House, server:
     assert server.requests == 2
 
 
+def test_a_video_that_waits_in_one_batch_is_not_asked_about_in_another(
+    house: House, server: FakeChat
+) -> None:
+    house.sources = house.sources[:2]
+    house.run()
+    house.sources.append(captioned(2))
+    batch = plan_batch(
+        house.sources, house.settings(), batch_id="b2", default_id="x", only=house.only
+    )
+    BatchRun(batch).run()
+    assert asked(server) == 3
+    assert "of batch b1" in (house.stage(0).reason or "")
+    assert house.stage(0).remedy == "python main.py describe collect --batch-id b1"
+    assert house.stage(2).remedy == "python main.py describe collect --batch-id b2"
+    server.finish_batches()
+    house.collect()
+    collect("b2", settings_of("b2", house.settings()))
+    assert house.statuses() == ["ok"] * 3
+    assert asked(server) == server.answered == 3
+
+
 # ---- what is gone by then ---------------------------------------------------------------
 
 

@@ -156,11 +156,18 @@ class Talk:
         self.note(request, mode="live", answer=answer)
         return answer
 
-    def note(self, request: ChatRequest, *, mode: Mode, answer: ChatAnswer | None = None) -> None:
+    def note(
+        self,
+        request: ChatRequest,
+        *,
+        mode: Mode,
+        answer: ChatAnswer | None = None,
+        batch: str | None = None,
+    ) -> None:
         """Save a request before it is sent, and again with its answer."""
         if answer is None:
             log.info("asks a model: %s", json.dumps(request.shown(), ensure_ascii=False))
-        self._keep(self.exchange.with_turn(request, mode=mode, answer=answer))
+        self._keep(self.exchange.with_turn(request, mode=mode, answer=answer, batch=batch))
 
     def give_up(self) -> None:
         """No answer could be understood: they stay to be read, and the next run asks anew."""

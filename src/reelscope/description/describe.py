@@ -209,10 +209,15 @@ class DescribeStage:
         return Talk(exchange, save=lambda e: e.save(clip.folder), ask=self.till.ask)
 
     def _let_wait(self, queue: BatchQueue, clip: Clip, talk: Talk, request: ChatRequest) -> Skipped:
-        """Hand the request to the queue, unless it waits already."""
+        """Hand the request to the queue, unless it waits already, here or in another batch."""
+        turn = talk.exchange.turn(request.key)
+        if turn and turn.batch and turn.batch != queue.name:
+            other = queue.beside(turn.batch)
+            if where := other.waits_in(clip.source, request):
+                return Skipped(f"its answer waits in {where}, of batch {other.name}", other.remedy)
         where = queue.waits_in(clip.source, request)
-        if where is None or talk.exchange.turn(request.key) is None:
-            talk.note(request, mode="batch")  # the answer will be put beside it
+        if where is None or turn is None:
+            talk.note(request, mode="batch", batch=queue.name)  # its answer will be put beside it
         if where is None:
             self.till.reserve(request, mode="batch").keep()
             queue.add(clip.source, request)

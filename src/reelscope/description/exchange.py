@@ -50,6 +50,11 @@ class Turn(Frozen):
 
     key: str = Field(description="sha256 over all that the answer depends on.")
     mode: Mode = Field(description="How it was asked.")
+    batch: str | None = Field(
+        default=None,
+        pattern=r"^[^/\\]+$",
+        description="Folder name of the batch of videos in which it was let wait.",
+    )
     request: JsonValue = Field(
         description="What was sent, pictures as their file names, the schema as its sha256."
     )
@@ -129,10 +134,21 @@ class Exchange(Frozen):
         turn = self.turn(request.key)
         return turn.answer if turn else None
 
-    def with_turn(self, request: ChatRequest, *, mode: Mode, answer: ChatAnswer | None) -> Exchange:
+    def with_turn(
+        self,
+        request: ChatRequest,
+        *,
+        mode: Mode,
+        answer: ChatAnswer | None,
+        batch: str | None = None,
+    ) -> Exchange:
         """The same with this request, in place of itself without an answer."""
         turn = Turn(
-            key=request.key, mode=mode, request=_plain(request.shown()), answer=_saved(answer)
+            key=request.key,
+            mode=mode,
+            batch=batch,
+            request=_plain(request.shown()),
+            answer=_saved(answer),
         )
         kept = tuple(t for t in self.turns if t.key != turn.key)
         return self.model_copy(update={"turns": (*kept, turn)})

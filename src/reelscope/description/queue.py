@@ -101,6 +101,10 @@ class BatchQueue:
         self._batches: Batches | None = None
         self._asked: dict[str, str | None] | None = None
 
+    def beside(self, name: str) -> BatchQueue:
+        """The queue of another batch of videos: the same video may wait there."""
+        return BatchQueue(self.folder.parent.parent / name, self.chat)
+
     @property
     def remedy(self) -> str:
         """How the answers are fetched."""
