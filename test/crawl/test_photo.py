@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import reelscope
 from reelscope.crawl.media_file import video_suffix
 from reelscope.crawl.photo import MAX_PIXELS, SECONDS_EACH, make_photo_video
 from reelscope.crawl.picture_header import read_header
-from reelscope.errors import CrawlFailed, StageTimeout
+from reelscope.errors import CrawlFailed, OutputError, StageTimeout
 from reelscope.media.clip import Clip
 from reelscope.media.images import RGB
 from reelscope.media.info import read_info
@@ -250,6 +251,23 @@ def test_sound_that_is_none(tmp_path: Path) -> None:
             make_photo_video(pictures, tmp_path / name, tmp_path / "v")
         assert failed.value.fault == "not_media"
     assert not (tmp_path / "v.mkv").exists()
+
+
+@pytest.mark.parametrize("with_sound", [True, False])
+def test_a_disk_that_takes_no_more_is_said(with_sound: bool, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk."""
+    noise = np.random.default_rng(0).integers(0, 255, (400, 300, 3), np.uint8)
+    assert cv2.imwrite(str(tmp_path / "noise.jpg"), noise)
+    write_sound(tmp_path / "s.mp3", tone(3.0))
+    sound = tmp_path / "s.mp3" if with_sound else None
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OutputError, match="could not be written"):
+            make_photo_video([tmp_path / "noise.jpg"] * 3, sound, tmp_path / "v")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noise.jpg", "s.mp3"]
 
 
 def test_too_many_and_none(tmp_path: Path) -> None:

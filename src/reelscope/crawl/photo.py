@@ -7,6 +7,7 @@ size and layout already are put in as they are, byte for byte; so is the sound.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def make_photo_video(
     heard = _sound_info(sound, check_time) if sound else None
     end_s = heard.duration_s if heard and heard.duration_s else SECONDS_EACH * len(found)
     whole = target.with_name(f"{target.name}.mkv")
-    with open_atomic(whole) as file, av.open(file, "w", format="matroska") as out:
+    with open_atomic(whole) as file, _writing(Path(file.name)) as out:
         size, jpegs = _as_jpegs(found)
         stream = out.add_mux_stream("mjpeg", width=size[0], height=size[1])
         video = cast("VideoStream", stream)
@@ -197,6 +198,16 @@ def _encoded(picture: _Picture, size: tuple[int, int]) -> bytes:
 # ------------------------------------------------------------------------------ muxing
 
 
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[OutputContainer]:
+    """A Matroska file; what the disk does not take is an OSError, as of other files."""
+    try:
+        with av.open(f"file:{path}", "w", format="matroska") as out:
+            yield out
+    except FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
+
+
 def _picture_packets(
     jpegs: Iterator[bytes], stream: VideoStream, *, count: int, end_s: float
 ) -> Iterator[Packet]:
@@ -247,7 +258,7 @@ def _mux_both(
             sound = out.add_stream_from_template(source)
             packets = _sound_packets(container, source, sound)
             _mux(out, heapq.merge(shown, packets, key=_second), check_time)
-        except (FFmpegError, ValueError) as error:
+        except (av.error.InvalidDataError, av.error.ArgumentError, ValueError) as error:
             said = getattr(error, "strerror", None) or str(error)
             raise _no_media(heard.path, f"the sound cannot be put beside ({said})") from error
 
