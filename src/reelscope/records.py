@@ -203,6 +203,9 @@ class VideoSource(Frozen):
     creator: str = Field(description="Folder name of the creator.")
     video_id: str = Field(description="Folder name of the video.")
     path: str | None = Field(default=None, description="The file on this machine.")
+    missing: str | None = Field(
+        default=None, description="Why there is no file: what the platform or the net said."
+    )
     url: str | None = Field(default=None, description="Where it stands on the web.")
     frames_id: str = Field(description="Folder of its pictures, below data/tiktok_frames.")
     platform: Platform | None = Field(

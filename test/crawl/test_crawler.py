@@ -166,7 +166,12 @@ def test_crawling_again_adds_the_counts_to_their_history(place: Field) -> None:
 def test_a_video_that_fails_costs_that_video(place: Field) -> None:
     source = Scripted({"ana": ["3", "2", "1"]}, {"2": [fault("geo_blocked")]})
     found, heard = place.crawl(source, wanted=SCRIPTED)
-    assert [video.video_id for video in found] == ["3", "1"]
+    assert [(video.video_id, video.path is None) for video in found] == [
+        ("3", False), ("2", True), ("1", False),
+    ]  # fmt: skip
+    assert found[1].missing == "it was not fetched: geo_blocked: it is geo_blocked"
+    assert found[1].platform is not None
+    assert found[1].platform.caption == "2"
     assert heard.faults == [("ana", "2", "geo_blocked")]
     found, _ = place.crawl(source, wanted=SCRIPTED)
     assert [video.video_id for video in found] == ["3", "2", "1"]

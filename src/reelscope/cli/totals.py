@@ -9,21 +9,26 @@ from rich.table import Table
 
 from reelscope.cli.terminal import console, printable
 from reelscope.pipeline.plan import Batch
-from reelscope.pipeline.summary import FailureGroup, StageSummary, Summary
+from reelscope.pipeline.summary import CrawlSummary, FailureGroup, StageSummary, Summary
 
 SHOWN_GROUPS = 8
+SHOWN_NOTES = 40
 
 
 def show_totals(summary: Summary, batch: Batch) -> None:
     """The table of stages, what failed, and where the results are."""
     console.print(_table(summary))
     console.print(_headline(summary))
+    if summary.crawl:
+        console.print(_crawl(summary.crawl))
     for line in _spending(summary):
         console.print(line)
     _show_groups("Failures", summary.failures)
     _show_groups("Would help", summary.remedies)
-    for problem in summary.problems:
+    for problem in summary.problems[:SHOWN_NOTES]:
         console.print(f"note: {printable(problem.where)}: {printable(problem.message)}")
+    if len(summary.problems) > SHOWN_NOTES:
+        console.print(f"note: and {len(summary.problems) - SHOWN_NOTES} more, see summary.json")
     folders = batch.folders
     console.print(f"Results  {folders.batch(batch.batch_id)}/video_features_results.csv")
     console.print(f"         {folders.records}/<creator>/report.md")
@@ -67,6 +72,16 @@ def _headline(summary: Summary) -> str:
             f"{summary.stage_results_from_earlier_run} stage results from earlier run"
         )
     parts.append(f"{summary.videos_with_failures} with failures")
+    return ", ".join(parts)
+
+
+def _crawl(crawl: CrawlSummary) -> str:
+    """What was fetched, in a line."""
+    parts = [
+        f"crawl: {crawl.creators} creators, {crawl.listed} videos listed",
+        f"{crawl.fetched} fetched, {crawl.earlier} here already",
+        *(f"{count} x {fault.replace('_', ' ')}" for fault, count in crawl.failures.items()),
+    ]
     return ", ".join(parts)
 
 

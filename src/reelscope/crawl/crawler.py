@@ -145,6 +145,7 @@ class Crawler:
                 path = self._file(creator, source, video, files.get(safe_name(video.video_id)))
             except CrawlFailed as fault:
                 self._failed(creator, video.video_id, fault, name)
+                yield _without_file(creator, video, fault)
                 if name in self._given_up:
                     return
             else:
@@ -286,4 +287,17 @@ def _source(creator: Creator, video: Listed, path: Path) -> VideoSource:
         url=video.url,
         frames_id=video_id,
         platform=read_sidecar(path),
+    )
+
+
+def _without_file(creator: Creator, video: Listed, fault: CrawlFailed) -> VideoSource:
+    """A video that could not be fetched: what the platform says of it is worth keeping."""
+    video_id = safe_name(video.video_id)
+    return VideoSource(
+        creator=creator.folder,
+        video_id=video_id,
+        missing=f"it was not fetched: {fault.fault}: {fault}",
+        url=video.url,
+        frames_id=video_id,
+        platform=video.platform,
     )

@@ -86,25 +86,54 @@ def file_videos(paths: Iterable[Path]) -> list[VideoSource]:
 def with_frames_ids(sources: Sequence[VideoSource], results_root: Path) -> list[VideoSource]:
     """Give every source the name of its frames folder, unlike that of any other video.
 
-    It is the video id; `<video_id>_<creator>` where another creator, in this list or among
-    the records below `results_root`, has a video of that id; with a digest where even that
-    could be another's. A video that has a record keeps the name that stands in it.
+    Of several in the list that could have the same name, none has it alone.
     """
-    stored = _stored(results_root)
-    owners: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    for pair in stored | {(s.creator, s.video_id) for s in sources}:
-        for name in (pair[1], _joint(pair)):
-            owners[name.casefold()].add(pair)
+    names = FramesNames(results_root)
+    for source in sources:
+        names.know(source)
+    return [names.named(source) for source in sources]
 
-    def frames_id(pair: tuple[str, str]) -> str:
-        if pair in stored and (kept := _recorded(results_root.joinpath(*pair, "record.json"))):
+
+class FramesNames:
+    """Names of frames folders, for videos that come one by one.
+
+    A name is the video id; `<video_id>_<creator>` where another creator, among those known
+    so far or among the records on disk, has a video of that id; with a digest where even
+    that could be another's. A video that has a record keeps the name that stands in it.
+
+    Args:
+        results_root: holds the creators' folders with their records.
+    """
+
+    def __init__(self, results_root: Path) -> None:
+        self._root = results_root
+        self._stored = _stored(results_root)
+        self._owners: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        for pair in self._stored:
+            self._know(pair)
+
+    def know(self, source: VideoSource) -> None:
+        """A video that is there, or will be."""
+        self._know((source.creator, source.video_id))
+
+    def named(self, source: VideoSource) -> VideoSource:
+        """The source with the name of its frames folder."""
+        self.know(source)
+        name = self._name((source.creator, source.video_id))
+        return source.model_copy(update={"frames_id": name})
+
+    def _know(self, pair: tuple[str, str]) -> None:
+        for name in (pair[1], _joint(pair)):
+            self._owners[name.casefold()].add(pair)
+
+    def _name(self, pair: tuple[str, str]) -> str:
+        stored = pair in self._stored
+        if stored and (kept := _recorded(self._root.joinpath(*pair, "record.json"))):
             return kept
         for name in (pair[1], _joint(pair)):
-            if owners[name.casefold()] == {pair}:
+            if self._owners[name.casefold()] == {pair}:
                 return name
         return marked_name(_joint(pair), of="/".join(pair))
-
-    return [s.model_copy(update={"frames_id": frames_id((s.creator, s.video_id))}) for s in sources]
 
 
 # -------------------------------------------------------------------------- on disk

@@ -90,7 +90,8 @@ class Clip:
     def path(self) -> Path:
         """The file."""
         if not self.source.path:
-            raise UnreadableMedia("the video has no file on this machine")
+            why = self.source.missing or "the video has no file on this machine"
+            raise UnreadableMedia(why)
         return Path(self.source.path)
 
     @property

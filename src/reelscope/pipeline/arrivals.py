@@ -18,7 +18,7 @@ class Arrivals:
 
     Args:
         videos: the slow source.
-        stop: asks it to end soon; called by `close`.
+        stop: asks it to end soon.
     """
 
     def __init__(self, videos: Iterable[VideoSource], stop: Callable[[], None]) -> None:
@@ -48,6 +48,10 @@ class Arrivals:
         if came is not None:
             raise came
         raise StopIteration
+
+    def stop(self) -> None:
+        """Ask the source to end soon. Safe in a signal handler."""
+        self._stop()
 
     def close(self, *, patience_s: float = 10.0) -> None:
         """Let the source end; a request that hangs is not waited for longer than this."""

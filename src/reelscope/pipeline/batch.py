@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reelscope.atomic import remove_temporaries
+from reelscope.crawl.folder import FramesNames
 from reelscope.engines.device import Devices
 from reelscope.errors import RunStopped
 from reelscope.export.batch import export_batch
@@ -16,6 +17,7 @@ from reelscope.export.creator import export_creator
 from reelscope.export.dictionary import render
 from reelscope.export.video import export_video
 from reelscope.pipeline.afterwards import creator_summary, describe_creators, hand_over
+from reelscope.pipeline.arrivals import Arrivals
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, batch_lock, read_record
 from reelscope.pipeline.plan import Batch
 from reelscope.pipeline.provision import Fetching, QuietFetching, provide
@@ -28,11 +30,19 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class BatchRun:
-    """A batch on its way. `stop()` may be called from a signal handler."""
+    """A batch on its way. `stop()` may be called from a signal handler.
+
+    Args:
+        batch: what is asked for.
+        listeners: hear of every end.
+        fetching: hears of weights that are fetched.
+        arrivals: videos that are still being fetched; they come after those of the batch.
+    """
 
     batch: Batch
     listeners: Sequence[Listener] = ()
     fetching: Fetching = field(default_factory=QuietFetching)
+    arrivals: Arrivals | None = None
     tally: Tally = field(init=False)
     _runner: Runner = field(init=False)
 
@@ -56,6 +66,8 @@ class BatchRun:
     def stop(self, reason: str) -> None:
         """End soon: what is running is finished and saved."""
         self._runner.stop(reason)
+        if self.arrivals:
+            self.arrivals.stop()
 
     def run(self) -> Summary:
         """Do the work and write the results; `Summary.stopped` says if it ended early.
@@ -70,14 +82,36 @@ class BatchRun:
             provide(selected, self.batch.settings, self.fetching)
             self._clean_up_after_kills(folder)
             try:
-                self._runner.run(self.batch.sources)
+                self._runner.run(self._coming())
             except RunStopped as stop:
                 log.error("%s", stop)
+            finally:
+                if self.arrivals:
+                    self.arrivals.close()
             if not self._runner.stopped:
                 self._ask_about_all()
             summary = self._summary()
             write_results(self.batch, self._store, summary)
         return summary
+
+    def _coming(self) -> Iterator[VideoSource | None]:
+        """The videos of the batch, then those that arrive; these become part of the batch."""
+        yield from self.batch.sources
+        if self.arrivals is None:
+            return
+        names = FramesNames(self._store.root)
+        sources = list(self.batch.sources)
+        for source in sources:
+            names.know(source)
+        self.batch = replace(self.batch, sources=sources)
+        for came in self.arrivals:
+            if came is None:
+                yield None
+                continue
+            source = names.named(came)
+            remove_temporaries(self.batch.folders.frames / source.frames_id)
+            sources.append(source)
+            yield source
 
     def _ask_about_all(self) -> None:
         """What is asked once all videos have ended: of the batch, and of each creator."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from pydantic import Field
 
 import reelscope
+from reelscope.crawl.creators import Creator
 from reelscope.description.cost import Totals
 from reelscope.engines.registry import REGISTRY, InPackage
 from reelscope.engines.weights import remedy
+from reelscope.errors import CrawlFailed
 from reelscope.pipeline.graph import Graph
 from reelscope.pipeline.stage import ReadsWeights, Spends
 from reelscope.records import (
@@ -74,6 +77,18 @@ class Problem(Frozen):
     message: str = Field(description="What is wrong, with its remedy.")
 
 
+class CrawlSummary(Frozen):
+    """What was fetched from elsewhere in this run."""
+
+    creators: int = Field(description="Creators whose videos were asked for.")
+    listed: int = Field(description="Videos in their lists.")
+    fetched: int = Field(description="Files that came in this run.")
+    earlier: int = Field(description="Files that were here already.")
+    failures: dict[str, int] = Field(
+        description="Sort of fault -> how often: private, rate_limited, ..."
+    )
+
+
 class Summary(Frozen):
     """The run in numbers."""
 
@@ -96,6 +111,9 @@ class Summary(Frozen):
     stages: dict[str, StageSummary] = Field(description="By stage, in the order they run.")
     failures: tuple[FailureGroup, ...] = Field(description="Most frequent first.")
     remedies: tuple[FailureGroup, ...] = Field(description="Skips that something would help.")
+    crawl: CrawlSummary | None = Field(
+        default=None, description="What was fetched; null: nothing was asked for."
+    )
     problems: tuple[Problem, ...] = Field(description="CSV lines, creators without videos, ...")
     stopped: str | None = Field(description="Why the run ended before its end, if it did.")
 
@@ -121,6 +139,7 @@ class Tally:
         self._groups: dict[tuple[str, str, str | None], tuple[int, str]] = {}
         self._problems: list[Problem] = []
         self._poor: set[str] = set()
+        self.crawl: CrawlTally | None = None
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
 
@@ -239,9 +258,53 @@ class Tally:
             stages=self._stages(),
             failures=self._grouped(skips=False),
             remedies=self._grouped(skips=True),
+            crawl=self.crawl.summary() if self.crawl else None,
             problems=tuple(self._problems),
             stopped=stopped,
         )
+
+
+class CrawlTally:
+    """Hears the crawl, on its own thread, and counts.
+
+    Args:
+        problem: keeps what went wrong for the end of the run (where, message).
+    """
+
+    def __init__(self, problem: Callable[[str, str], None]) -> None:
+        self._problem = problem
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+
+    def listed(self, creator: Creator, count: int) -> None:  # noqa: ARG002
+        """Count a creator and the videos."""
+        with self._lock:
+            self._counts["creators"] += 1
+            self._counts["listed"] += count
+
+    def fetched(self, creator: Creator, video_id: str, *, new: bool) -> None:  # noqa: ARG002
+        """Count a file."""
+        with self._lock:
+            self._counts["fetched" if new else "earlier"] += 1
+
+    def failed(self, creator: Creator, video_id: str | None, fault: CrawlFailed) -> None:
+        """Count a fault and keep it."""
+        with self._lock:
+            self._faults[fault.fault] += 1
+        where = creator.username if video_id is None else f"{creator.username}/{video_id}"
+        self._problem(where, f"{fault} ({fault.fault}) -> {fault.remedy}")
+
+    def summary(self) -> CrawlSummary:
+        """The numbers as they stand now."""
+        with self._lock:
+            return CrawlSummary(
+                creators=self._counts["creators"],
+                listed=self._counts["listed"],
+                fetched=self._counts["fetched"],
+                earlier=self._counts["earlier"],
+                failures=dict(sorted(self._faults.items())),
+            )
 
 
 def spending(graph: Graph, selected: Collection[str]) -> str:
