@@ -211,6 +211,22 @@ def test_speech(values: list[Value], said: dict[str, Any]) -> None:
     assert shown(facts_of(record(*values), ROOM))["speech"] == said
 
 
+def test_stickers_stand_in_for_a_screen_that_nobody_read() -> None:
+    post = platform(stickers=("Day 1", " \u200b", "Buy it"), is_paid_partnership=True)
+    facts = facts_of(record(post), ROOM)
+    assert shown(facts)["screen_text"] == {
+        "note": "stickers that the platform names; nobody read the screen",
+        "texts": ["Day 1", "Buy it"],
+    }
+    assert facts.words["screen_text"] == ((None, "Day 1"), (None, "Buy it"))
+    assert shown(facts)["post"]["labelled_as_paid_partnership"] is True
+    assert (
+        "appearances"
+        in shown(facts_of(record(post, screen_text((1.0, "SALE"))), ROOM))["screen_text"]
+    )
+    assert "screen_text" not in shown(facts_of(record(platform(stickers=(" ",))), ROOM))
+
+
 def test_what_was_looked_for_and_not_found_is_said() -> None:
     nothing = record(platform(caption=""), screen_text(), objects(), sounds(), events(silence=9.0))
     assert shown(facts_of(nothing, ROOM)) == {

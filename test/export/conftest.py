@@ -23,6 +23,11 @@ VALUES: dict[str, dict[str, Any]] = {
         "counts": {"plays": 10_000_000_000, "likes": 0, "taken_at": "2024-05-02T00:00:00.5Z"},
         "music": {"id": "7", "title": "Song", "author": "Carla", "original": False},
         "is_ad": True,
+        "kind": "photo", "duration_s": 12.5, "effects": ["Green Screen", "Slow, zoom"],
+        "stickers": ["Day 1", "=1+1"], "is_paid_partnership": True,
+        "author": {"id": "9", "username": "anna.runs", "nickname": "Anna 🌻", "verified": False,
+                   "followers": 1200},
+        "counts_before": [{"plays": 5, "taken_at": "2024-05-01T00:00:00Z"}],
     },
     "probe": {
         "container": "mov,mp4", "duration_s": 13.1, "size_bytes": 1000, "sha256": "ab" * 32,

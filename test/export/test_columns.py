@@ -43,7 +43,11 @@ def test_every_column_has_its_value(make: Make) -> None:
     assert list(row) == [column.name for column in COLUMNS]
     known = {
         "schema_version": 1, "creator": "anna", "video_id": "1", "url": None, "frames_folder": "1",
-        "platform": "tiktok", "hashtags": "run städte", "mentions": None,
+        "platform": "tiktok", "hashtags": "run städte", "mentions": None, "kind": "photo",
+        "author_id": "9", "author_username": "anna.runs", "author_nickname": "Anna 🌻",
+        "author_verified": False, "author_followers": 1200, "platform_duration_s": 12.5,
+        "counts_snapshots": 2, "music_album": None, "effects": "Green Screen | Slow, zoom",
+        "stickers": "Day 1 | =1+1", "is_paid_partnership": True,
         "posted_at": datetime(2024, 5, 1, 10, tzinfo=UTC), "plays": 10_000_000_000, "likes": 0,
         "comments": None, "music_original": False, "is_ad": True, "is_ai_generated": None,
         "counts_taken_at": datetime(2024, 5, 2, 0, 0, 0, 500_000, tzinfo=UTC),

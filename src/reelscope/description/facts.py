@@ -229,7 +229,7 @@ def _parts(record: VideoRecord) -> Iterator[_Part | None]:
     platform = record.value(Platform)
     yield _caption(platform)
     yield _speech(record, platform)
-    yield _screen_text(record.value(OnScreenText))
+    yield _screen_text(record.value(OnScreenText), platform)
     yield _video(record.value(Probe))
     yield _post(platform)
     yield _objects(record.value(Detections))
@@ -305,9 +305,14 @@ def _silence(transcript: Transcript | None, voice: Voice | None) -> Head:
     return {"note": "nobody speaks"}
 
 
-def _screen_text(found: OnScreenText | None) -> _Part | None:
+def _screen_text(found: OnScreenText | None, platform: Platform | None) -> _Part | None:
+    """What was read on the screen; if nobody read it, the stickers that the platform names."""
     if found is None:
-        return None
+        stickers = _entries(platform.stickers) if platform else ()
+        head: Head = {"note": "stickers that the platform names; nobody read the screen"}
+        return _Part(
+            "screen_text", head, what="texts", entries=stickers, source="screen_text", weight=3.0
+        ) if stickers else None  # fmt: skip
     entries = tuple(
         _Entry(
             {"start_s": _s(a.start_s), "end_s": _s(a.end_s), "text": text}, (_s(a.start_s), text)
@@ -315,7 +320,7 @@ def _screen_text(found: OnScreenText | None) -> _Part | None:
         for a in found.appearances
         if (text := visible(a.text))
     )
-    head: Head = {} if entries else {"note": "no writing was found on the screen"}
+    head = {} if entries else {"note": "no writing was found on the screen"}
     return _Part(
         "screen_text", head, what="appearances", entries=entries, source="screen_text", weight=3.0
     )
@@ -344,6 +349,7 @@ def _post(platform: Platform | None) -> _Part | None:
         posted_at=posted,
         region=_name(platform.region),
         labelled_as_ad=platform.is_ad,
+        labelled_as_paid_partnership=platform.is_paid_partnership,
         labelled_as_ai_generated=platform.is_ai_generated,
     )
     return _Part("post", head) if head else None

@@ -117,6 +117,10 @@ def _track(music: Music, name: str) -> Cell:
     return cell
 
 
+def _author(name: str) -> Callable[[Platform], Cell]:
+    return lambda v: getattr(v.author, name) if v.author else None
+
+
 def _seconds(kind: EventKind) -> Callable[[Events], Cell]:
     return lambda v: v.seconds.get(kind, 0.0)
 
@@ -208,12 +212,23 @@ _SOURCE = [
 _PLATFORM = of_stage(
     Platform,
     ("platform", "text", None, "Where the video comes from: tiktok, folder, ...", lambda v: v.name),
+    ("kind", "text", None, "video, or photo: a post of pictures.", lambda v: v.kind),
+    ("author_id", "text", None, "Who posted it: the id on the platform.", _author("id")),
+    ("author_username", "text", None, "... the name on the platform, without '@'; the column "
+     "creator is the name of a folder.", _author("username")),
+    ("author_nickname", "text", None, "... the name that is shown.", _author("nickname")),
+    ("author_verified", "boolean", None, "Whether the platform vouches for who that is.",
+     _author("verified")),
+    ("author_followers", "integer", None, "Followers, as the platform states them.",
+     _author("followers")),
     ("caption", "text", None, "What the creator wrote under it.", lambda v: v.caption),
     ("hashtags", "text", None, "Separated by blanks.", lambda v: " ".join(v.hashtags) or None),
     ("mentions", "text", None, "People named in the caption, separated by blanks.",
      lambda v: " ".join(v.mentions) or None),
     ("posted_at", "time", "UTC", "When it was posted.", lambda v: _utc(v.posted_at)),
     ("region", "text", None, "Country or region that the platform states.", lambda v: v.region),
+    ("platform_duration_s", "number", "s", "Length that the platform states.",
+     lambda v: v.duration_s),
     ("plays", "integer", None, "Times played, as the platform states it.", _count("plays")),
     ("likes", "integer", None, "Likes, as the platform states them.", _count("likes")),
     ("comments", "integer", None, "Comments, as the platform states them.", _count("comments")),
@@ -221,16 +236,26 @@ _PLATFORM = of_stage(
     ("saves", "integer", None, "Times saved, as the platform states it.", _count("saves")),
     ("counts_taken_at", "time", "UTC", "When the platform was asked for these counts.",
      lambda v: _utc(v.counts.taken_at) if v.counts else None),
+    ("counts_snapshots", "integer", None, "How often the counts are known, with these; the "
+     "record has the earlier ones.", lambda v: len(v.counts_before) + (v.counts is not None)),
     ("music_id", "text", None, "The sound's id on the platform.",
      lambda v: v.music.id if v.music else None),
     ("music_title", "text", None, "The sound's title on the platform.",
      lambda v: v.music.title if v.music else None),
     ("music_author", "text", None, "The sound's author on the platform.",
      lambda v: v.music.author if v.music else None),
+    ("music_album", "text", None, "The sound's album on the platform.",
+     lambda v: v.music.album if v.music else None),
     ("music_original", "boolean", None, "Whether the platform calls the sound original.",
      lambda v: v.music.original if v.music else None),
+    ("effects", "text", None, "Effects that the platform names.",
+     lambda v: TEXT_JOINT.join(v.effects) or None),
+    ("stickers", "text", None, "Texts of stickers that the platform names.",
+     lambda v: TEXT_JOINT.join(v.stickers) or None),
     ("is_ad", "boolean", None, "Whether the platform marks it as an advertisement.",
      lambda v: v.is_ad),
+    ("is_paid_partnership", "boolean", None, "Whether the platform says that a brand has paid.",
+     lambda v: v.is_paid_partnership),
     ("is_ai_generated", "boolean", None, "Whether the platform marks it as made by a machine.",
      lambda v: v.is_ai_generated),
 )  # fmt: skip
