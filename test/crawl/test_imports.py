@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,8 +22,9 @@ from reelscope.crawl.imports import MAX_LINE_BYTES, Import, ImportSource, read_i
 from reelscope.crawl.sidecar import read_sidecar, write_sidecar
 from reelscope.crawl.source import Listed
 from reelscope.errors import CrawlFailed, OutputError, UsageError
+from reelscope.media.info import read_info
 from reelscope.records import Counts, PlatformAuthor, PlatformMusic
-from reelscope.testing.media import Scene, write_video
+from reelscope.testing.media import Scene, tone, write_sound, write_video
 from reelscope.testing.tiktok_items import Item, item, photo_item, zeeschuimer_line
 
 ROW = {
@@ -217,12 +220,12 @@ def test_problems_are_counted_but_not_all_kept(tmp_path: Path) -> None:
 
 def test_a_large_export_is_streamed(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    post = json.dumps(item("ID", desc="x" * 2_000))
+    post = json.dumps(item("ID", comments=["x" * 70_000]))
     with path.open("w") as file:
-        file.writelines(post.replace('"ID"', f'"{n + 1}"') + "\n" for n in range(3_000))
+        file.writelines(post.replace('"ID"', f'"{n + 1}"') + "\n" for n in range(300))
     assert path.stat().st_size > 20e6
     tracemalloc.start()
-    assert sum(1 for _ in read_import(path)) == 3_000
+    assert sum(1 for _ in read_import(path)) == 300
     assert tracemalloc.get_traced_memory()[1] < 4e6
     tracemalloc.stop()
 
@@ -416,16 +419,29 @@ def test_what_is_no_media_is_not_taken(tmp_path: Path) -> None:
     path = ndjson(tmp_path / "x", [item("12"), photo_item("13"), item("14")])
     touch(tmp_path / "12.mp4", tmp_path / "13_1.jpg")
     source = opened(path)
-    faults = {}
+    faults: dict[str, tuple[str, str, str]] = {}
     for video in source.list_videos(Creator("some.baker"), since=None, limit=None):
         with pytest.raises(CrawlFailed) as fault:
             source.download(video, tmp_path / "data" / video.video_id)
         faults[video.video_id] = (fault.value.fault, str(fault.value), fault.value.remedy)
     assert faults["12"][0] == "not_media"
-    assert "its pictures are here, but no video" in faults["13"][1]
+    assert faults["13"][0] == "not_media"
     assert faults["14"][0] == "not_supported"
     assert "put 14.mp4 beside the export" in faults["14"][2]
     assert not (tmp_path / "data").exists() or not any((tmp_path / "data").iterdir())
+
+
+def test_pictures_and_a_sound_that_are_here_become_one_file(tmp_path: Path) -> None:
+    for name in ("13_1.jpg", "13_2.png"):
+        assert cv2.imwrite(str(tmp_path / name), np.full((96, 64, 3), 99, np.uint8))
+    write_sound(tmp_path / "13.mp3", tone(2.0))
+    source = opened(ndjson(tmp_path / "x", [photo_item("13")]))
+    (video,) = source.list_videos(Creator("some.baker"), since=None, limit=None)
+    place = source.download(video, tmp_path / "data" / "ana" / "13")
+    info = read_info(place)
+    assert place.name == "13.mkv"
+    assert info.has_video
+    assert info.has_audio
 
 
 def test_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:

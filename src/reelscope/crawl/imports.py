@@ -28,6 +28,7 @@ from reelscope.crawl.creators import Creator, Remark, username_of
 from reelscope.crawl.folder import NOT_VIDEOS
 from reelscope.crawl.fourcat import is_fourcat, listed_of_row
 from reelscope.crawl.media_file import media_suffix
+from reelscope.crawl.photo import make_photo_video
 from reelscope.crawl.source import Listed, Source
 from reelscope.crawl.tiktok_item import count_of, listed_of, time_of
 from reelscope.errors import CrawlFailed, UnreadableMedia, UsageError
@@ -43,6 +44,7 @@ _BOM = b"\xef\xbb\xbf"
 _NAME = re.compile(r"([0-9]{1,20})(?:[_-]([0-9]{1,3}))?")
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic", ".avif", ".gif"}
 _SOUNDS = {".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wav", ".flac"}
+_SORTS = ("video", "picture", "sound")
 _PLATFORMS = {"tiktok.com", "www.tiktok.com", "tiktok"}
 
 
@@ -230,18 +232,22 @@ class ImportSource:
     def download(self, video: Listed, target: Path) -> Path:
         """Link or copy the file that lies beside the export, else fetch it.
 
+        Of a photo post's pictures and sound one file is made.
+
         Raises:
-            CrawlFailed: there is none, and nowhere to fetch it from.
+            CrawlFailed: there is none, and nowhere to fetch it from; or it is no media.
             OutputError: the disk does not take it.
         """
-        film = next((path for path in video.local if _sort(path) == "video"), None)
-        if film is not None:
-            return _take(film, target)
+        of = {sort: [path for path in video.local if _sort(path) == sort] for sort in _SORTS}
+        if of["video"]:
+            return _take(of["video"][0], target)
+        if of["picture"]:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return make_photo_video(of["picture"], next(iter(of["sound"]), None), target)
         if self._fetch is None:
-            here = "its pictures are here, but no video" if video.local else "its file is not here"
             raise CrawlFailed(
                 "not_supported",
-                f"post {video.video_id}: {here}",
+                f"the file of post {video.video_id} is not here",
                 remedy=f"put {video.video_id}.mp4 beside the export, or let it be fetched",
             )
         if not self._fetch_is_open:
