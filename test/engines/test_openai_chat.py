@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -355,6 +356,17 @@ def test_what_cannot_begin_in_time_is_not_waited_for(
     with pytest.raises(ServiceFailed, match="left alone"):
         chat.ask(request())
     assert server.requests == 1, "nobody asks while the server wants to be left alone"
+
+
+@pytest.mark.parametrize(("wait_s", "asked"), [(8, 2), (10, 1)])
+def test_nothing_is_sent_for_whose_answer_there_is_no_time(
+    server: FakeChat, make: Make, wait_s: int, asked: int
+) -> None:
+    server.script = [fake.rate_limited(wait_s)]
+    chat = make(total_timeout_s=12)  # a quarter of it has to be left
+    with pytest.raises(ServiceFailed) if asked == 1 else nullcontext():
+        chat.ask(request())
+    assert server.requests == asked
 
 
 def test_the_total_time_is_kept(server: FakeChat, make: Make, clock: Time) -> None:
