@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reelscope.crawl.creators import MAX_FILE_BYTES, CreatorList, read_creators
+from reelscope.crawl.creators import CreatorList, read_creators
+from reelscope.crawl.table import MAX_FILE_BYTES
 from reelscope.errors import CsvError
 
 

@@ -7,30 +7,23 @@ and separators, '@' signs, profile addresses. What was cleaned or refused is sai
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
 from reelscope.crawl.names import safe_name
+from reelscope.crawl.table import NOT_UTF8, TOO_LONG, read_rows, read_text
 from reelscope.errors import CsvError
 
 USERNAME_COLUMNS = ("username", "user", "handle", "creator", "unique_id")
 """Names of the column that counts, the first one found; case, blanks and _ do not matter."""
 
-MAX_FILE_BYTES = 16 * 1024 * 1024
-"""A larger file is no list of creators; it is refused before it fills the memory."""
-
 MAX_USERNAME = 64
 """Characters. TikTok allows 24; folders of other origin may be longer."""
 
-_TOO_LONG = ["(a cell that is far too long)"]
-_SEPARATORS = ",;\t|"
-_EXCEL_SEPARATOR = re.compile(r"sep=(.)[\r\n]", re.IGNORECASE)  # Excel's own first line
 _PUNCTUATION = "._-&+'()! "
 _PROFILE = re.compile(r"(?:https?://)?(?:www\.|m\.)?tiktok\.com/@([^/?#]*)(.*)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://|www\.|[\w.-]*tiktok\.com/", re.IGNORECASE)
@@ -49,6 +42,14 @@ class Creator:
     username: str
     line: int = 0
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Where the videos are to come from, as the column `source` says; empty: nothing."""
+        for name, text in self.columns.items():
+            if name.strip().casefold() == "source":
+                return text.strip().casefold()
+        return ""
 
     @property
     def folder(self) -> str:
@@ -94,8 +95,9 @@ def read_creators(path: Path) -> CreatorList:
         CsvError: no such file, not text, too large, no username column, or no usable
             line; the message says what was found and what is expected.
     """
-    text, notes = _decode(_read(path), path)
-    rows = _rows(text)
+    text, odd_line = read_text(path, what="a list of creators")
+    notes = [Remark(odd_line, NOT_UTF8)] if odd_line else []
+    rows = read_rows(text, wanted=lambda cell: _plain(cell) in _KNOWN)
     header_line, header = next(((n, cells) for n, cells in rows if any(cells)), (0, []))
     if not header_line:
         raise CsvError(f"{path}: the file is empty; expected a line with the column `username`")
@@ -116,86 +118,7 @@ def _nothing_usable(path: Path, problems: list[Remark]) -> str:
     return "\n  ".join([*shown, f"... and {more} more"] if more > 0 else shown)
 
 
-# ------------------------------------------------------------------------------ bytes
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise CsvError(f"{path}: there is no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise CsvError(f"{path}: cannot be read ({error})") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise CsvError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MB; is it a list of creators?")
-    return data
-
-
-def _decode(data: bytes, path: Path) -> tuple[str, list[Remark]]:
-    """Text of the bytes: by byte order mark, else UTF-8, else what Windows programs save."""
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise CsvError(f"{path}: an Excel workbook or archive; save it as CSV first")
-    encoding = _encoding(data)
-    try:
-        return data.decode(encoding), []
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8-sig":
-            raise CsvError(f"{path}: not whole {encoding} text (byte {error.start})") from None
-        line = data.count(b"\n", 0, error.start) + 1
-    try:
-        text = data.decode("cp1252")
-    except UnicodeDecodeError:
-        raise CsvError(f"{path}: line {line} is not text in UTF-8; save it as UTF-8") from None
-    return text, [Remark(line, "not UTF-8; the file was read as Windows-1252 (Latin-1)")]
-
-
-def _encoding(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-        return "utf-32"
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    # UTF-16 without its mark: the header is ASCII, so every other byte is zero.
-    head = data[:16]
-    if len(head) >= 8 and not any(head[1::2]) and all(head[::2]):
-        return "utf-16-le"
-    if len(head) >= 8 and not any(head[::2]) and all(head[1::2]):
-        return "utf-16-be"
-    return "utf-8-sig"
-
-
-# ------------------------------------------------------------------------------- rows
-
-
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(first line, cells without outer blanks) of every row; blank lines give no cells.
-
-    A row that the CSV reader refuses (a cell of more than 128 KiB) is `_TOO_LONG`.
-    """
-    lines = io.StringIO(text, newline=None)  # any line end becomes \n
-    stated = _EXCEL_SEPARATOR.match(text)
-    separator = stated[1] if stated else _separator(text)
-    skipped = 1 if stated and next(lines) else 0
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-    while True:
-        line = reader.line_num + skipped + 1
-        try:
-            yield line, [unicodedata.normalize("NFC", cell).strip() for cell in next(reader)]
-        except StopIteration:
-            return
-        except csv.Error:
-            yield line, _TOO_LONG
-
-
-def _separator(text: str) -> str:
-    """The separator of the header: the one that makes a username column of it, or most cells."""
-    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")[:65536]
-
-    def merit(separator: str) -> tuple[bool, int]:
-        cells = first.split(separator)
-        return any(_plain(c.strip('" \n')) in _KNOWN for c in cells), len(cells)
-
-    return max(_SEPARATORS, key=merit)
+# ------------------------------------------------------------------------------ names
 
 
 def _visible(text: str) -> str:
@@ -242,7 +165,7 @@ class _Table:
     def take(self, line: int, cells: list[str]) -> None:
         if not any(cells):
             return
-        if cells == _TOO_LONG:
+        if cells == TOO_LONG:
             self.problems.append(Remark(line, "a cell is far too long; is a quote left open?"))
             return
         cell = cells[self.where] if self.where < len(cells) else ""
