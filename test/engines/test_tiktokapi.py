@@ -6,13 +6,18 @@ import itertools
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import cv2
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -21,6 +26,7 @@ from reelscope.crawl.source import Listed
 from reelscope.engines.browser import find_browser
 from reelscope.engines.tiktokapi import TikTokApiSource
 from reelscope.errors import CrawlFailed
+from reelscope.media.info import read_info
 from reelscope.settings import Crawl, TikTok
 from reelscope.testing import media
 from reelscope.testing.tiktok import ITEM_PATH, LIST_PATH, USER_PATH, FakeTikTok, serve
@@ -94,8 +100,9 @@ def make(site: FakeTikTok, browser: Path) -> Iterator[Make]:
 
 
 @pytest.fixture(scope="module")
-def source(make: Make) -> TikTokApiSource:
+def source(make: Make, site: FakeTikTok) -> TikTokApiSource:
     """One that all tests share: it goes on after every kind of failure."""
+    site.always.clear()
     source = make()
     source.open()
     return source
@@ -216,18 +223,43 @@ def test_a_list_without_anything_recent_is_no_failure(
     assert listed(source, name, since=datetime(2030, 1, 1, tzinfo=UTC)) == []
 
 
-def test_a_photo_post_has_its_pictures_and_its_sound(
+def test_a_photo_post_is_fetched_as_one_file(
     site: FakeTikTok, source: TikTokApiSource, tmp_path: Path
 ) -> None:
     name = next(names)
-    site.add_creator(name, [photo_item(str(FIRST_ID), pictures=4)])
+    post = photo_item(f"{FIRST_ID + 77}", pictures=4)
+    site.add_creator(name, [post])
     (video,) = listed(source, name)
     assert video.platform.kind == "photo"
     assert len(video.image_urls) == 4
     assert video.sound_url
+    for number, url in enumerate(video.image_urls):
+        site.media[urlsplit(url).path] = a_picture(60 * number)
+    media.write_sound(tmp_path / "s.mp3", media.Sound(media.tone(6.0)))
+    sound = urlsplit(video.sound_url).path
+    site.media[sound] = (tmp_path / "s.mp3").read_bytes()
+    last = urlsplit(video.image_urls[-1]).path
+    site.always[last] = "503"
     with pytest.raises(CrawlFailed) as error:
-        source.download(video, tmp_path / "x")
-    assert error.value.fault == "not_supported"
+        source.download(video, tmp_path / "v" / "7300")
+    assert error.value.fault == "network"
+    assert [p.name for p in (tmp_path / "v").iterdir()] == [".7300.pictures"]
+    site.always.clear()
+    site.faults[last] = ["403"]  # expired by now
+    file = source.download(video, tmp_path / "v" / "7300")
+    assert [p.name for p in file.parent.iterdir()] == ["7300.mkv"]
+    info = read_info(file)
+    assert info.has_video
+    assert info.duration_s == pytest.approx(6.0, abs=0.2)
+    asked = site.media_asked()
+    assert [asked[urlsplit(url).path] for url in video.image_urls[:-1]] == [1, 1, 1]
+    assert asked[sound] == 1
+    assert site.counts()[ITEM_PATH] == 1
+
+
+def a_picture(shade: int) -> bytes:
+    _, data = cv2.imencode(".jpg", np.full((64, 48, 3), shade, np.uint8))
+    return data.tobytes()
 
 
 def test_hostile_posts_cost_themselves_alone(site: FakeTikTok, source: TikTokApiSource) -> None:
@@ -374,6 +406,23 @@ def test_a_captcha_instead_of_the_page(site: FakeTikTok, make: Make) -> None:
     assert not wait_until_gone(before)
 
 
+@pytest.mark.parametrize(("fault", "kind"), [("429", "rate_limited"), ("503", "network")])
+def test_a_page_that_does_not_come(site: FakeTikTok, make: Make, fault: str, kind: str) -> None:
+    source = make(attempts=1, timeout_s=5)
+    site.always["/"] = fault
+    with pytest.raises(CrawlFailed) as error:
+        source.open()
+    assert error.value.fault == kind
+
+
+def test_a_page_without_its_scripts(site: FakeTikTok, make: Make) -> None:
+    source = make(timeout_s=5)
+    site.always["/"] = "html"
+    with pytest.raises(CrawlFailed, match="scripts") as error:
+        source.open()
+    assert error.value.fault == "blocked"
+
+
 def test_no_page_at_all(site: FakeTikTok, make: Make) -> None:
     rules = "--host-resolver-rules=MAP * ~NOTFOUND"
     source = make(browser_arguments=(rules,), attempts=1)
@@ -471,9 +520,37 @@ def test_the_token_stands_in_no_log_and_no_process_and_nothing_is_left(
     assert TOKEN not in said.out + said.err
 
 
-def test_everything_through_a_proxy(
-    site: FakeTikTok, make: Make, film: bytes, tmp_path: Path
-) -> None:
+def test_kill_9_leaves_no_browser(site: FakeTikTok, browser: Path) -> None:
+    program = (
+        "import sys; from pydantic import SecretStr\n"
+        "from reelscope.engines.tiktokapi import TikTokApiSource\n"
+        "from reelscope.settings import Crawl, TikTok\n"
+        "TikTokApiSource(TikTok(ms_token=SecretStr('x'), browser=sys.argv[1],"
+        " browser_arguments=tuple(sys.argv[2:])), Crawl()).open()\n"
+        "print('open', flush=True); input()\n"
+    )
+    command = [sys.executable, "-c", program, str(browser), *site.browser_arguments]
+    pipe, before = subprocess.PIPE, set(descendants())
+    with subprocess.Popen(command, stdout=pipe, stdin=pipe, text=True) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "open\n"
+        started = {pid: line for pid, line in descendants().items() if pid not in before}
+        assert any("--headless" in line for line in started.values())
+        child.kill()
+    until = time.monotonic() + 20
+    while (left := [p for p in started if is_running(p)]) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_everything_through_a_proxy(site: FakeTikTok, make: Make) -> None:
     name = next(names)
     site.add_creator(name, posts(1))
     proxy = SecretStr(site.proxy_url.replace("//", "//me:pass-word@"))
@@ -553,10 +630,7 @@ def test_a_video_that_was_deleted_after_it_was_listed(
     site: FakeTikTok, source: TikTokApiSource, film: bytes, tmp_path: Path
 ) -> None:
     video, path = a_video(site, source, film)
-    for creator in site.creators.values():
-        creator.items = [
-            post for post in creator.items if post and post.get("id") != video.video_id
-        ]
+    list(site.creators.values())[-1].items.clear()
     site.always[path] = "404"
     with pytest.raises(CrawlFailed) as error:
         source.download(video, tmp_path / "7300")

@@ -35,11 +35,17 @@ CLOSE_S = 15.0
 CAPTCHA_CODES = (10000, 10101)
 """`code` of answers that want a captcha solved, with "type": "verify"."""
 
-_HAS_CAPTCHA = """() => !!document.querySelector(
-    '#captcha_container, #captcha-verify-container, [class*="captcha_verify"], [id*="captcha"]')"""
-_CAN_SIGN = "() => window.byted_acrawler !== undefined"
+LOOK_S = 0.25
+CAPTCHA_PATIENCE_S = 2.0
+"""A captcha may lie over a page that works; one whose scripts are not there by then does not."""
 
-TOKEN_REMEDY = (  # noqa: S105
+_LOOK = """() => {
+    if (window.byted_acrawler !== undefined) return 'ready';
+    const captcha = '#captcha_container, #captcha-verify-container-main-page, .captcha_verify_container';
+    return document.querySelector(captcha) ? 'captcha' : 'bare';
+}"""  # noqa: E501
+
+SHUT_OUT_REMEDY = (
     "take a fresh msToken from a browser that is on tiktok.com (main.py tiktok configure), "
     "set tiktok.headless: false, or a proxy in tiktok.proxies"
 )
@@ -98,6 +104,7 @@ class TikTokSessions:
                 network.
         """
         self.close()
+        self._seen.forget("/")
         self._loop = LoopThread("tiktok")
         try:
             self._loop.run(self._open(), timeout_s=self._settings.timeout_s * 4)
@@ -203,19 +210,20 @@ class TikTokSessions:
         return page
 
     async def _require_signing(self, page: Page) -> None:
-        """TikTokApi would wait for minutes for the script that signs."""
-        limit_s = self._settings.timeout_s
-        ready = page.wait_for_function(_CAN_SIGN, timeout=limit_s * 1000)
-        task = asyncio.ensure_future(outcome(ready, timeout_s=limit_s + 1))
-        while not task.done():
-            captcha = await outcome(page.evaluate(_HAS_CAPTCHA), timeout_s=limit_s)
-            if captcha is True:
-                task.cancel()
-                raise _blocked("shows a captcha instead of its page")
-            await asyncio.wait({task}, timeout=0.25)
-        if isinstance(task.result(), BaseException):
-            status = self._seen.statuses.get("/", 200)
-            raise _by_status(status) or _blocked("sent a page without its scripts")
+        """Wait for the script that signs; TikTokApi itself would load pages for minutes."""
+        until = time.monotonic() + self._settings.timeout_s
+        patience_s = CAPTCHA_PATIENCE_S
+        seen: object = "bare"
+        while time.monotonic() < until and patience_s > 0:
+            seen = await outcome(page.evaluate(_LOOK), timeout_s=self._settings.timeout_s)
+            if seen == "ready":
+                return
+            patience_s -= LOOK_S * (seen == "captcha")
+            await asyncio.sleep(LOOK_S)
+        if fault := _by_status(self._seen.statuses.get("/", 200)):
+            raise fault
+        what = "shows a captcha instead of" if seen == "captcha" else "does not send the scripts of"
+        raise _blocked(f"{what} its page")
 
     async def _ask(self, path: str, params: Mapping[str, str]) -> Any:
         work = self._api.make_request(url=HOME + path, params=dict(params), retries=1)
@@ -242,6 +250,8 @@ class TikTokSessions:
     # ------------------------------------------------------------------------ what failed
 
     def _not_opened(self, error: BaseException) -> CrawlFailed:
+        if fault := _by_status(self._seen.statuses.get("/", 200)):
+            return fault
         if isinstance(error, TimeoutError) or _is_timeout(error):
             return _network(f"did not load within {self._settings.timeout_s:g} s")
         text = str(error)
@@ -290,7 +300,7 @@ def _by_status(status: int) -> CrawlFailed | None:
 
 
 def _blocked(what: str) -> CrawlFailed:
-    return _failed("blocked", what, TOKEN_REMEDY)
+    return _failed("blocked", what, SHUT_OUT_REMEDY)
 
 
 def _network(what: str) -> CrawlFailed:

@@ -20,12 +20,13 @@ from typing import Any, TypeVar
 from reelscope.crawl.creators import Creator
 from reelscope.crawl.fetch import Fetcher, Opener
 from reelscope.crawl.media_file import video_suffix
+from reelscope.crawl.photo_fetch import fetch_photo_post
 from reelscope.crawl.source import Listed
 from reelscope.crawl.tiktok_item import count_of, flag_of, listed_of
 from reelscope.engines.browser import find_browser
 from reelscope.engines.tiktok_sessions import (
     NETWORK_REMEDY,
-    TOKEN_REMEDY,
+    SHUT_OUT_REMEDY,
     SessionLost,
     TikTokSessions,
 )
@@ -130,25 +131,21 @@ class TikTokApiSource:
     def download(self, video: Listed, target: Path) -> Path:
         """Fetch a video's file; an address that is refused is asked for anew, once.
 
+        The pictures and the sound of a photo post are put into one file.
+
         Raises:
             CrawlFailed: gone, private, blocked, geo_blocked, rate_limited, network, not_media,
-                not_supported (a post of pictures has no one file).
+                not_supported.
             OutputError: the disk does not take it.
         """
-        if video.image_urls or video.platform.kind == "photo":
-            raise CrawlFailed(
-                "not_supported",
-                f"{video.video_id} is a post of pictures, which is no one file",
-                remedy="fetch its pictures and sound one by one",
-            )
-        if video.media_urls:
+        if video.media_urls or video.image_urls:
             try:
-                return self._fetched(video.media_urls, target)
+                return self._fetched(video, target)
             except CrawlFailed as fault:
                 if fault.fault not in ("blocked", "gone"):
                     raise
                 log.info("%s: %s; its address is asked for anew", video.video_id, fault)
-        return self._fetched(self.refreshed(video).media_urls, target)
+        return self._fetched(self.refreshed(video), target)
 
     def refreshed(self, video: Listed) -> Listed:
         """The post with addresses that have not expired.
@@ -288,13 +285,15 @@ class TikTokApiSource:
 
     # -------------------------------------------------------------------------- the files
 
-    def _fetched(self, urls: Sequence[str], target: Path) -> Path:
+    def _fetched(self, video: Listed, target: Path) -> Path:
         """The file, from the first address that gives it."""
-        failure = CrawlFailed("gone", "TikTok names no address of the file", remedy=GONE_REMEDY)
         fetcher = self._fetcher or self._own_fetcher
         if fetcher is None:
             fetcher = self._own_fetcher = Fetcher(self._crawl)
-        for url in urls:
+        if video.image_urls:
+            return fetch_photo_post(fetcher, video, target, headers_for=self.headers_for)
+        failure = CrawlFailed("gone", "TikTok names no address of the file", remedy=GONE_REMEDY)
+        for url in video.media_urls:
             try:
                 headers = self.headers_for(url)
                 return fetcher.fetch(url, target, opens=self._opens, headers=headers)
@@ -336,7 +335,7 @@ def _nothing_listed(username: str, expected: int | None) -> CrawlFailed:
     if not expected:
         return _no_videos(username)
     message = f"TikTok says that @{username} has {expected} videos, but lists none"
-    return CrawlFailed("blocked", message, remedy=TOKEN_REMEDY)
+    return CrawlFailed("blocked", message, remedy=SHUT_OUT_REMEDY)
 
 
 def _no_videos(username: str) -> CrawlFailed:
