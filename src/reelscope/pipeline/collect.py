@@ -12,6 +12,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from reelscope.atomic import remove_temporaries
 from reelscope.crawl.names import safe_name
 from reelscope.description.chat import ChatAnswer
 from reelscope.description.describe import DescribeStage
@@ -105,6 +106,7 @@ def collect(batch_id: str, settings: Settings) -> Collected:
         if not isinstance(stage, DescribeStage) or stage.queue is None or not stage.queue.parts:
             raise UsageError(f"nothing of the batch {batch_id!r} was handed to a server's batches")
         queue, store = stage.queue, RecordStore(Folders(settings.paths).records)
+        _clean_up_after_kills(folder, queue, store)
         ended, notes, trouble = _fetch(stage, queue, store, settings)
         batch = Batch(
             batch_id=batch_id,
@@ -120,6 +122,15 @@ def collect(batch_id: str, settings: Settings) -> Collected:
     if trouble:
         raise trouble
     return Collected(batch, queue.parts, summary, queue.to_hand_over)
+
+
+def _clean_up_after_kills(folder: Path, queue: BatchQueue, store: RecordStore) -> None:
+    """Remove half-written files from every folder that this call writes to."""
+    asked = [waiting for part in queue.parts for waiting in part.requests]
+    creators = {store.root / waiting.creator for waiting in asked}
+    videos = {store.root / waiting.creator / waiting.video_id for waiting in asked}
+    for each in (folder, *creators, *videos):
+        remove_temporaries(each)
 
 
 def _in_batch_mode(settings: Settings) -> Settings:
