@@ -6,6 +6,7 @@ asked tells how often each video was asked about and answered.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -18,6 +19,7 @@ import pytest
 
 from reelscope.description.cost import Totals
 from reelscope.description.describe import DescribeStage
+from reelscope.description.exchange import FILE_NAME
 from reelscope.description.prompt import load_prompts
 from reelscope.engines.device import Devices
 from reelscope.engines.openai_chat import OpenAiChat
@@ -207,10 +209,16 @@ def test_a_budget_that_ends_in_the_middle_is_never_passed(server: FakeChat, tmp_
     assert sum(t.usd or 0 for t in house.spent) == pytest.approx(cost_usd(server), abs=1e-9)
 
 
-def test_so_many_requests_and_no_more(server: FakeChat, tmp_path: Path) -> None:
+def test_so_many_requests_and_no_more(
+    server: FakeChat, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "reelscope")
     house = House(tmp_path, server.url, videos=50, speed=100)
     house.run(max_requests=20)
     assert server.answered == 20
+    sent = [r for r in caplog.records if r.getMessage().startswith("asks a model")]
+    assert len(sent) == 20, "what may not be sent does not stand in the log as if it were"
+    assert len(list(tmp_path.rglob(FILE_NAME))) == 20
     assert statuses(house.described()) == {"ok": 20, "skipped": 30}
     house.run(max_requests=20)
     house.run(max_requests=20)

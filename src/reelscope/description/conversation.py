@@ -53,8 +53,12 @@ class Till:
         """
         check_price(self._settings)
 
-    def ask(self, request: ChatRequest) -> ChatAnswer:
+    def ask(self, request: ChatRequest, sending: Callable[[], None]) -> ChatAnswer:
         """One answer.
+
+        Args:
+            request: to the model.
+            sending: called before it is sent, and only if it may be paid for.
 
         Raises:
             BudgetSpent: the run may not spend so much.
@@ -62,6 +66,7 @@ class Till:
         """
         reservation = self.reserve(request, mode="live")
         try:
+            sending()
             answer = self.chat.ask(request)
             cost = self.cost_usd(answer.tokens, "live")
             reservation.settle(answer.tokens, cost, refused=refusal_of(answer) is not None)
@@ -133,7 +138,7 @@ class Talk:
     Args:
         exchange: as it stands beside the record.
         save: keeps it there; called before a request is sent and after its answer.
-        ask: asks the model.
+        ask: asks the model; calls what it is given before it sends anything.
     """
 
     def __init__(
@@ -141,7 +146,7 @@ class Talk:
         exchange: Exchange,
         *,
         save: Callable[[Exchange], None],
-        ask: Callable[[ChatRequest], ChatAnswer],
+        ask: Callable[[ChatRequest, Callable[[], None]], ChatAnswer],
     ) -> None:
         self.exchange = exchange
         self._save = save
@@ -151,8 +156,7 @@ class Talk:
         """The saved answer to this very request, else the model's."""
         if saved := self.exchange.answered(request):
             return saved.answer()
-        self.note(request, mode="live")
-        answer = self._ask(request)
+        answer = self._ask(request, lambda: self.note(request, mode="live"))
         self.note(request, mode="live", answer=answer)
         return answer
 
