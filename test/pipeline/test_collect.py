@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -826,3 +828,92 @@ def test_nobody_waits_for_a_budget_that_is_set_aside_for_a_batch(house: House) -
     summary = house.run(creator_summary=True, max_requests=1, request_timeout_s=30)
     assert time.monotonic() - began < 10
     assert any("max_requests" in problem.message for problem in summary.problems)
+
+
+KILLED_AT_EVERY_WRITE = """
+import os, sys
+from pathlib import Path
+
+sys.path.insert(0, {here!r})
+from test_collect import House, KEY
+from reelscope.testing.chat import FakeChat
+
+KILLED = 9
+ENDS = ("description_requests.json", "record.json", "batches.json", ".jsonl", "errors.csv")
+ours = FakeChat(key=KEY)
+ours.url = {url!r}  # the server itself stands in the process of the test
+
+
+def child(house, step, kill_at):
+    \"\"\"Do the step in a process of its own; it ends before the n-th file is put in place.\"\"\"
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    seen = 0
+
+    def hook(event, args):
+        nonlocal seen
+        if event == "os.rename" and Path(args[1]).name.endswith(ENDS):
+            seen += 1
+            if seen == kill_at:
+                os._exit(KILLED)
+
+    sys.addaudithook(hook)
+    house.run() if step == "run" else house.collect()
+    os._exit(0)
+
+
+for step in ("run", "collect"):
+    for kill_at in range(1, 1000):
+        house = House(Path({root!r}) / f"{{step}}-{{kill_at}}", ours)
+        if step == "collect":
+            child(house, "run", 0)
+            print("finish", house.root.name, flush=True)
+            input()
+        killed = child(house, step, kill_at) == KILLED
+        if child(house, step, 0) != 0:
+            raise SystemExit(f"{{house.root.name}} did not end")
+        print("check", house.root.name, int(killed), flush=True)
+        input()
+        if not killed:
+            break
+"""
+"""An audit hook is told of each file that is put in its place: no code is patched."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_before_any_file_is_written_the_same_call_ends_well(
+    tmp_path: Path, server: FakeChat
+) -> None:
+    script = KILLED_AT_EVERY_WRITE.format(
+        here=str(Path(__file__).parent), url=server.url, root=str(tmp_path)
+    )
+    kills = {"run": 0, "collect": 0}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        for told in process.stdout:
+            what, name, *killed = told.split()
+            house = House(tmp_path / name, server)
+            if what == "finish":
+                server.finish_batches()
+            else:
+                step = name.partition("-")[0]
+                kills[step] += int(killed[0])
+                assert asked(server) == 3, name
+                assert house.statuses() == [{"run": "skipped", "collect": "ok"}[step]] * 3, name
+                assert not list(house.data.rglob("*.reelscope-tmp")), name
+                if step == "collect":
+                    assert (server.answered, server.requests) == (3, 0), name
+                    table = rows(house.data / "results" / "b1" / "video_features_results.csv")
+                    assert all(row["description"] for row in table), name
+                server.batches.clear()
+                server.files.clear()
+                server.answered = 0
+            process.stdin.write("\n")
+            process.stdin.flush()
+    assert process.returncode == 0
+    assert kills["run"] >= 12  # three requests and records, the queue's files, a table
+    assert kills["collect"] >= 6
