@@ -31,11 +31,11 @@ from reelscope.records import MusicTrack
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LEAST_HASHES = 24
+LEAST_HASHES = 40
 """At one distance in time, for a sound to be the same. A remembered window of 12 s has about
-680. Measured on 36 tracks, a minute of each against a window of every other: 13 at most, and
-those two are a piece and its remix. With a voice as loud as the music the right ones have 34
-and more (one track that begins almost silent has fewer)."""
+680. Measured: two minutes of each of 36 tracks against two windows of every other have 15 at
+most (a piece and its remix), two synthetic tracks with the same drums and notes 29. To be
+wrong costs more than a request: this is set well above."""
 LEAST_SECONDS = 3
 """In which such hashes begin: a chord that is held, or a loop of a drum machine, does not make
 two recordings one."""
