@@ -22,6 +22,7 @@ import pytest
 from pydantic import SecretStr
 
 from reelscope.crawl.creators import Creator
+from reelscope.crawl.fetch import Fetcher
 from reelscope.crawl.source import Listed
 from reelscope.engines.browser import find_browser
 from reelscope.engines.tiktokapi import TikTokApiSource
@@ -84,14 +85,9 @@ def make(site: FakeTikTok, browser: Path) -> Iterator[Make]:
             "timeout_s": 20,
             **changes,
         }
-        crawl = Crawl(
-            pause_s=0,
-            pause_spread_s=0,
-            attempts=attempts,
-            max_wait_s=5,
-            proxy=SecretStr(site.proxy_url),
-        )
-        made.append(TikTokApiSource(TikTok(**settings), crawl))
+        crawl = Crawl(pause_s=0, pause_spread_s=0, attempts=attempts, max_wait_s=5)
+        proxied = crawl.model_copy(update={"proxy": SecretStr(site.proxy_url)})
+        made.append(TikTokApiSource(TikTok(**settings), crawl, fetcher=Fetcher(proxied)))
         return made[-1]
 
     yield one
@@ -302,6 +298,27 @@ def test_accounts_without_videos_are_told_apart(site: FakeTikTok, source: TikTok
     assert failure(source, deleted).fault == "gone"
     assert failure(source, "nobody.ever").fault == "gone"
     assert failure(source, empty).fault == "no_videos"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(10114, "blocked"), (10101, "network"), (10231, "geo_blocked"), (10216, "private"),
+     (10204, "gone")],
+)  # fmt: skip
+def test_tiktoks_own_numbers_of_failures(
+    site: FakeTikTok,
+    source: TikTokApiSource,
+    film: bytes,
+    tmp_path: Path,
+    code: int,
+    kind: str,
+) -> None:
+    video, path = a_video(site, source, film)
+    site.always[path] = "403"
+    site.answers[ITEM_PATH] = {"statusCode": code}
+    with pytest.raises(CrawlFailed) as error:
+        source.download(video, tmp_path / "1")
+    assert error.value.fault == kind
 
 
 @pytest.mark.parametrize("fault", ["empty", "captcha", "verify", "403"])
@@ -550,15 +567,28 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_everything_through_a_proxy(site: FakeTikTok, make: Make) -> None:
+@pytest.mark.parametrize("whose", ["tiktok", "crawl"])
+def test_everything_through_a_proxy(
+    site: FakeTikTok, browser: Path, film: bytes, tmp_path: Path, whose: str
+) -> None:
     name = next(names)
-    site.add_creator(name, posts(1))
+    url = "https://v16-webapp-prime.tiktok.com/proxied.mp4"
+    site.add_creator(name, [item(str(FIRST_ID), media_url=url)])
+    site.media["/proxied.mp4"] = film
     proxy = SecretStr(site.proxy_url.replace("//", "//me:pass-word@"))
-    source = make(proxies=(proxy,), browser_arguments=("--ignore-certificate-errors",))
-    (video,) = listed(source, name)
-    assert not any("pass-word" in line for line in descendants().values())
-    source.close()
-    assert video.video_id == str(FIRST_ID)
+    settings = TikTok(
+        ms_token=SecretStr(TOKEN),
+        browser=browser,
+        proxies=(proxy,) if whose == "tiktok" else (),
+        browser_arguments=("--ignore-certificate-errors",),
+    )
+    source = TikTokApiSource(settings, Crawl(pause_s=0, proxy=proxy if whose == "crawl" else None))
+    try:
+        (video,) = listed(source, name)
+        assert not any("pass-word" in line for line in descendants().values())
+        assert source.download(video, tmp_path / "1").read_bytes() == film
+    finally:
+        source.close()
 
 
 # --------------------------------------------------------------------------- downloads

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from reelscope.crawl.tiktok_item import count_of
 from reelscope.engines.loop_thread import LoopThread, outcome
 from reelscope.errors import CrawlFailed, CrawlFault
 from reelscope.pace import retry_after_s
@@ -32,8 +33,14 @@ log = logging.getLogger(__name__)
 HOME = "https://www.tiktok.com"
 CLOSE_S = 15.0
 """A browser that has not closed by then is killed."""
-CAPTCHA_CODES = (10000, 10101)
-"""`code` of answers that want a captcha solved, with "type": "verify"."""
+# Of TikTok's `statusCode`. Names and numbers: the table ERROR_CODES that TikTokApi 4 had in
+# tiktok.py; the newer versions have none.
+SHUT_OUT_CODES = frozenset({10000, 10102, 10113, 10114})
+"""VERIFY_CODE, USER_NOT_LOGIN, SHARK_SLIDE (a captcha), SHARK_BLOCK."""
+TROUBLE_CODES = frozenset({10101, 10111})
+"""SERVER_ERROR_NOT_500, NET_ERROR."""
+GEO_CODES = frozenset({10231})
+"""VIDEO_GEOFENCE_BLOCK."""
 
 LOOK_S = 0.25
 CAPTCHA_PATIENCE_S = 2.0
@@ -281,9 +288,13 @@ def _checked(answer: object, status: int) -> dict[str, Any]:
         raise fault
     if not isinstance(answer, dict):
         raise _network("gives an answer that makes no sense")
-    code = answer.get("code")
-    if answer.get("type") == "verify" or str(code) in map(str, CAPTCHA_CODES):
-        raise _blocked("wants a captcha solved")
+    codes = {count_of(answer.get(key)) for key in ("statusCode", "status_code", "code")}
+    if answer.get("type") == "verify" or codes & SHUT_OUT_CODES:
+        raise _blocked("wants a captcha solved or somebody logged in")
+    if codes & TROUBLE_CODES:
+        raise _network("is out of order")
+    if codes & GEO_CODES:
+        raise _geo_blocked()
     return answer
 
 
@@ -294,9 +305,12 @@ def _by_status(status: int) -> CrawlFailed | None:
     if status >= 500:
         return _network(f"is out of order ({status})")
     if status == 451:
-        message = "TikTok does not show this here (451)"
-        return CrawlFailed("geo_blocked", message, remedy="tiktok.proxies: one in another country")
+        return _geo_blocked()
     return _blocked(f"refuses ({status})") if status >= 400 else None
+
+
+def _geo_blocked() -> CrawlFailed:
+    return _failed("geo_blocked", "does not show this here", "a proxy in another country")
 
 
 def _blocked(what: str) -> CrawlFailed:

@@ -48,9 +48,8 @@ MAX_EMPTY_PAGES = 3
 FIRST_WAIT_S = 1.0
 """Before the second attempt, doubled before each further one (and spread by chance)."""
 
-# What `statusCode` says: 10222 a private account, 10216 a private post, 10204 no such post
-# (yt-dlp, extractor/tiktok.py). 10202 and 10221, no such account and a banned one, are not
-# written down anywhere; where an answer names no account, there is none, whatever its number.
+# USER_PRIVATE, VIDEO_PRIVATE_BY_USER; the source is that of SHUT_OUT_CODES. Where an answer
+# names no account or post, there is none (10202, 10204, 10221: a ban), whatever its number.
 PRIVATE_CODES = frozenset({10222, 10216})
 
 GONE_REMEDY = "check the spelling, or take it out of the list"
@@ -99,7 +98,10 @@ class TikTokApiSource:
             remedy = "main.py tiktok configure, or set TIKTOK_MS_TOKEN"
             raise CrawlFailed("no_token", "TikTok's cookie msToken is not set", remedy=remedy)
         _require_package()
-        sessions = TikTokSessions(self._tiktok, find_browser(self._tiktok.browser))
+        settings = self._tiktok
+        if self._crawl.proxy and not settings.proxies:
+            settings = settings.model_copy(update={"proxies": (self._crawl.proxy,)})
+        sessions = TikTokSessions(settings, find_browser(settings.browser))
         self._patiently(sessions.open, sessions)
         self._sessions = sessions
 
@@ -289,7 +291,10 @@ class TikTokApiSource:
         """The file, from the first address that gives it."""
         fetcher = self._fetcher or self._own_fetcher
         if fetcher is None:
-            fetcher = self._own_fetcher = Fetcher(self._crawl)
+            # Addresses may hold for the network alone that asked for them.
+            proxy = self._crawl.proxy or next(iter(self._tiktok.proxies), None)
+            fetcher = Fetcher(self._crawl.model_copy(update={"proxy": proxy}))
+            self._own_fetcher = fetcher
         if video.image_urls:
             return fetch_photo_post(fetcher, video, target, headers_for=self.headers_for)
         failure = CrawlFailed("gone", "TikTok names no address of the file", remedy=GONE_REMEDY)

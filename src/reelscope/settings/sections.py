@@ -448,7 +448,7 @@ class TikTok(Section):
     )
     proxies: tuple[SecretStr, ...] = Field(
         (),
-        description="http://[user:password@]host:port, one taken by chance per session; empty: none.",
+        description="http://[user:password@]host:port, one taken by chance per session; empty: crawl.proxy. Files come through crawl.proxy, else the first of these.",
     )
     sessions: int = Field(1, ge=1, le=16, description="Pages of the browser that ask in turn.")
     browser_arguments: tuple[str, ...] = Field(

@@ -118,7 +118,9 @@ class FakeTikTok:
     def browser_arguments(self) -> tuple[str, ...]:
         """What leads Chromium here, and nowhere else. For tests only."""
         here = ":".join(map(str, self.address))
-        rules = ", ".join([*(f"MAP {host} {here}" for host in HOSTS), "MAP * ~NOTFOUND"])
+        rules = ", ".join(
+            [*(f"MAP {host} {here}" for host in HOSTS), "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"]
+        )
         return f"--host-resolver-rules={rules}", "--ignore-certificate-errors"
 
     @property
