@@ -33,7 +33,9 @@ _CAUSES = {
 }
 
 
-def write_atomic(path: Path, data: bytes | str, *, durable: bool = True) -> None:
+def write_atomic(
+    path: Path, data: bytes | str, *, durable: bool = True, mode: int | None = None
+) -> None:
     """Write the whole file at once; folders above it are made.
 
     Args:
@@ -41,12 +43,15 @@ def write_atomic(path: Path, data: bytes | str, *, durable: bool = True) -> None
         data: text is encoded as UTF-8, line ends stay as they are.
         durable: wait until the bytes are on the disk, so that even a power cut leaves
             the old or the new file. Without it that holds for a killed process only.
+        mode: permissions of the new file, 0o600; None: as the system gives them.
 
     Raises:
         OutputError: a sentence that names the file and the cause.
     """
     raw = data.encode("utf-8") if isinstance(data, str) else data
     with open_atomic(path, durable=durable) as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
         file.write(raw)
 
 

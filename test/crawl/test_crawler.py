@@ -238,7 +238,11 @@ def test_auto_takes_the_folder_where_it_has_videos(place: Field) -> None:
     folder.mkdir(parents=True)
     (folder / "mine.mp4").write_bytes(b"video")
     source = Scripted({"ana": ["1"], "bo": ["2"]})
-    found, _ = place.crawl(source, creators="ana bo")
+    found, heard = place.crawl(source, creators="ana bo")
+    assert [video.video_id for video in found] == ["mine"]
+    assert heard.faults == [("bo", None, "no_videos")]
+    otherwise = Wanted(otherwise="scripted")
+    found, _ = place.crawl(source, creators="ana bo", wanted=otherwise)
     assert [video.video_id for video in found] == ["mine", "2"]
     found, _ = place.crawl(source, listed_from="scripted")
     assert [video.video_id for video in found] == ["1"], "the CSV's column comes first"

@@ -62,6 +62,17 @@ Describe = Annotated[
 MaxCost = Annotated[
     float | None, typer.Option("--max-cost-usd", help="The description may cost at most so much.")
 ]
+Source = Annotated[
+    Literal["auto", "tiktok", "ytdlp", "folder"],
+    typer.Option(
+        "--source",
+        help="Where videos come from. folder: data/tiktok_videos/<username>/. auto: the folder "
+        "if it has videos, else TikTok if a token is set.",
+    ),
+]
+Since = Annotated[
+    str, typer.Option("--since", help="Only what was posted since this day, 2026-05-31.")
+]
 Only = Annotated[
     str, typer.Option("--only", help="Run only these stages and what they need: STAGE,...")
 ]
@@ -84,12 +95,8 @@ def main_job(
     batch_size: BatchSize = None,
     concurrency: Concurrency = None,
     limit_per_creator: Limit = None,
-    source: Annotated[
-        Literal["auto", "tiktok", "folder"],
-        typer.Option(
-            "--source", help="Where videos come from. folder: data/tiktok_videos/<username>/."
-        ),
-    ] = "auto",
+    source: Source = "auto",
+    since: Since = "",
     describe: Describe = False,
     max_cost_usd: MaxCost = None,
     only: Only = "",
@@ -112,7 +119,8 @@ def main_job(
         only=only,
         skip=skip,
     )
-    raise typer.Exit(run.creators(csv or Path("data/creators.csv"), call, source=source))
+    given = csv or Path("data/creators.csv")
+    raise typer.Exit(run.creators(given, call, source=source, since=since))
 
 
 @app.command()
@@ -194,6 +202,52 @@ def models_verify(config: Config = None) -> None:
     from reelscope.cli import models as weights
 
     raise typer.Exit(weights.verify(config))
+
+
+@app.command()
+def crawl(
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="As for the main job. Default: data/creators.csv.")
+    ] = None,
+    config: Config = None,
+    limit_per_creator: Limit = None,
+    source: Source = "auto",
+    since: Since = "",
+) -> None:
+    """Fetch the videos of every creator in a CSV, without analysing them."""
+    from reelscope.cli import crawl as fetching
+
+    given = csv or Path("data/creators.csv")
+    code = fetching.crawl(given, config, limit=limit_per_creator, source=source, since=since)
+    raise typer.Exit(code)
+
+
+tiktok = typer.Typer(help="Access to TikTok: configure, check.")
+app.add_typer(tiktok, name="tiktok")
+
+
+@tiktok.command("configure")
+def tiktok_configure(
+    config: Config = None,
+    from_env: Annotated[
+        bool, typer.Option("--from-env", help="Take the token from TIKTOK_MS_TOKEN.")
+    ] = False,
+) -> None:
+    """Ask for the ms_token without showing it, and write it into the config file."""
+    from reelscope.cli import tiktok_access as access
+
+    raise typer.Exit(access.configure(config, from_env=from_env))
+
+
+@tiktok.command("check")
+def tiktok_check(
+    username: Annotated[str, typer.Argument(help="Whose newest video is listed.")] = "tiktok",
+    config: Config = None,
+) -> None:
+    """Say whether config, browser and a real listing of one video work."""
+    from reelscope.cli import tiktok_access as access
+
+    raise typer.Exit(access.check(config, username))
 
 
 description = typer.Typer(help="The description by a language model: fetch answers of batch mode.")

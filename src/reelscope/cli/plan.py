@@ -13,12 +13,19 @@ from reelscope.engines.device import Devices
 from reelscope.engines.weights import WeightStore, entry, installed
 from reelscope.errors import EngineUnavailable
 from reelscope.pipeline.afterwards import description_of
+from reelscope.pipeline.crawl import CrawlPlan
 from reelscope.pipeline.plan import DESCRIBE, Batch
 from reelscope.pipeline.stage import ReadsWeights, Stage
 
 
-def show_plan(batch: Batch) -> None:
+def show_plan(batch: Batch, crawl: CrawlPlan | None = None) -> None:
     """Print creators, videos, stages with their engines, and what is in the way."""
+    if crawl:
+        for creator in crawl.creators:
+            since = f", posted since {crawl.wanted.since:%Y-%m-%d}" if crawl.wanted.since else ""
+            most = f", at most {crawl.wanted.limit}" if crawl.wanted.limit else ""
+            source = crawl.source_of(creator)
+            console.print(f"videos of {printable(creator.username)}: {source}{since}{most}")
     size_mb = sum(_size(source.path) for source in batch.sources) / 1e6
     console.print(
         f"batch {batch.batch_id}: {len(batch.creators)} creators, "

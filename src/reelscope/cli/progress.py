@@ -17,6 +17,8 @@ from rich.progress import (
 )
 
 from reelscope.cli.terminal import printable, progress_console
+from reelscope.crawl.creators import Creator
+from reelscope.errors import CrawlFailed
 from reelscope.records import StageRecord, VideoRecord, VideoSource
 
 LINE_EVERY_S = 10.0
@@ -49,6 +51,23 @@ class Counter:
         self.ended += 1
         self.show()
 
+    def listed(self, creator: Creator, count: int) -> None:  # noqa: ARG002
+        """More videos are on their way."""
+        self.total += count
+        self.show()
+
+    def fetched(self, creator: Creator, video_id: str, *, new: bool) -> None:
+        """A video's file is there."""
+        if new:
+            self.now = printable(f"{creator.username}/{video_id} fetched")
+            self.show()
+
+    def failed(self, creator: Creator, video_id: str | None, fault: CrawlFailed) -> None:
+        """A creator or a video did not come."""
+        self.failures += video_id is None  # a video has a failed stage of its own
+        self.now = printable(f"{creator.username}/{video_id or ''}: {fault}")
+        self.show()
+
     def trouble(self, source: VideoSource, message: str) -> None:
         """Something went wrong outside the stages."""
         self.failures += 1
@@ -77,6 +96,7 @@ class Bar(Counter):
         self._progress.update(
             self._task,
             completed=self.ended,
+            total=self.total,
             rate=self.rate(),
             failures=self.failures,
             spent=self.spent(),

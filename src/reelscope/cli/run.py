@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -20,11 +21,13 @@ from reelscope.cli.plan import show_plan
 from reelscope.cli.progress import open_progress
 from reelscope.cli.terminal import console, printable
 from reelscope.cli.totals import show_totals
-from reelscope.crawl.creators import read_creators
+from reelscope.crawl.crawler import no_videos
+from reelscope.crawl.creators import Creator, read_creators
 from reelscope.crawl.folder import file_videos, folder_videos
 from reelscope.errors import UsageError
 from reelscope.pipeline.afterwards import answers_wait
 from reelscope.pipeline.batch import BatchRun
+from reelscope.pipeline.crawl import CrawlPlan, wanted_of
 from reelscope.pipeline.plan import Batch, Folders, plan_batch
 from reelscope.pipeline.summary import Problem, Summary, spending
 from reelscope.records import VideoSource
@@ -62,26 +65,41 @@ class Call:
         )
 
 
-def creators(csv: Path, call: Call, *, source: str) -> int:
+def creators(csv: Path, call: Call, *, source: str, since: str) -> int:
     """`python main.py --csv`: every creator's videos. Returns the exit code."""
-    if source == "tiktok":
-        raise UsageError(
-            "this version fetches nothing from TikTok; put videos under "
-            "data/tiktok_videos/<username>/ and use --source folder"
-        )
     settings = call.settings()
+    listed, problems = listed_creators(csv)
+    plan = CrawlPlan(listed, wanted_of(settings, source, date_of(since)), settings)
+    if plan.needed:
+        return _go(call, settings, [], default_id=csv.stem, problems=problems, crawl=plan)
+    root = Folders(settings.paths).videos
+    sources: list[VideoSource] = []
+    for creator in listed:
+        videos = folder_videos(root, creator)
+        if not videos:
+            fault = no_videos(root / creator.folder)
+            problems.append(Problem(where=creator.username, message=f"{fault} -> {fault.remedy}"))
+        sources += videos
+    return _go(call, settings, sources, default_id=csv.stem, problems=problems)
+
+
+def listed_creators(csv: Path) -> tuple[Sequence[Creator], list[Problem]]:
+    """The creators of a CSV, and what there is to say of its lines."""
     listed = read_creators(csv)
     remarks = sorted((*listed.notes, *listed.problems), key=lambda remark: remark.line)
     problems = [Problem(where=f"{csv}, line {r.line}", message=r.text) for r in remarks]
-    root = Folders(settings.paths).videos
-    sources: list[VideoSource] = []
-    for creator in listed.creators:
-        videos = folder_videos(root, creator)
-        if not videos:
-            message = f"no videos in {root / creator.folder}"
-            problems.append(Problem(where=creator.username, message=message))
-        sources += videos
-    return _go(call, settings, sources, default_id=csv.stem, problems=problems)
+    return listed.creators, problems
+
+
+def date_of(text: str) -> datetime | None:
+    """A day, or a day with a time, ISO 8601; UTC unless it says otherwise. Empty: None."""
+    if not text.strip():
+        return None
+    try:
+        when = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(f"--since: {text!r} is no date; write it as 2026-05-31") from None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def files(paths: Sequence[Path], call: Call) -> int:
@@ -98,6 +116,7 @@ def _go(
     *,
     default_id: str,
     problems: list[Problem],
+    crawl: CrawlPlan | None = None,
 ) -> int:
     batch = plan_batch(
         sources,
@@ -109,24 +128,24 @@ def _go(
         problems=problems,
     )
     if call.dry_run:
-        show_plan(batch)
+        show_plan(batch, crawl)
         return 0
-    if not batch.sources:
+    if not batch.sources and crawl is None:
         for problem in problems:
             console.print(f"{printable(problem.where)}: {printable(problem.message)}")
         raise UsageError("there is no video to analyse")
     with log_file(settings):
-        return _execute(batch)
+        return _execute(batch, crawl)
 
 
-def _execute(batch: Batch) -> int:
+def _execute(batch: Batch, crawl: CrawlPlan | None) -> int:
     spent = partial(spending, batch.graph, batch.selected)
     with open_progress(len(batch.sources), spent) as progress:
-        run = BatchRun(batch, [progress], FetchLines())
-        with _interrupts(run.stop):
+        run = BatchRun(batch, [progress], FetchLines(), crawl, progress)
+        with interrupts(run.stop):
             summary = run.run()
-    show_totals(summary, batch)
-    return _exit_code(summary, batch)
+    show_totals(summary, run.batch)
+    return _exit_code(summary, run.batch)
 
 
 def _exit_code(summary: Summary, batch: Batch) -> int:
@@ -134,11 +153,11 @@ def _exit_code(summary: Summary, batch: Batch) -> int:
         return EXIT_INTERRUPTED
     if summary.stopped or (summary.nothing_succeeded and not answers_wait(batch)):
         return EXIT_NOTHING_SUCCEEDED
-    return 0
+    return 0 if summary.videos else EXIT_NOTHING_SUCCEEDED  # a crawl that gave nothing
 
 
 @contextmanager
-def _interrupts(stop: Callable[[str], None]) -> Iterator[None]:
+def interrupts(stop: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C once: finish what is running and save. Twice: leave now."""
     asked = False
 

@@ -20,7 +20,7 @@ def show_totals(summary: Summary, batch: Batch) -> None:
     console.print(_table(summary))
     console.print(_headline(summary))
     if summary.crawl:
-        console.print(_crawl(summary.crawl))
+        console.print(crawl_line(summary.crawl))
     for line in _spending(summary):
         console.print(line)
     _show_groups("Failures", summary.failures)
@@ -75,7 +75,7 @@ def _headline(summary: Summary) -> str:
     return ", ".join(parts)
 
 
-def _crawl(crawl: CrawlSummary) -> str:
+def crawl_line(crawl: CrawlSummary) -> str:
     """What was fetched, in a line."""
     parts = [
         f"crawl: {crawl.creators} creators, {crawl.listed} videos listed",

@@ -58,12 +58,14 @@ class Wanted:
 
     Attributes:
         source: name of a source for creators that name none themselves; `auto`: the folder
-            if it has videos, else the first source there is.
+            if it has videos, else `otherwise`.
+        otherwise: see there; a source, or the folder, which then has none.
         since: nothing that was posted before; UTC.
         limit: at most so many of each creator, the newest.
     """
 
     source: str = AUTO
+    otherwise: str = FOLDER
     since: datetime | None = None
     limit: int | None = None
 
@@ -101,6 +103,10 @@ class Crawler:
         self._given_up: dict[str, CrawlFailed] = {}
         self.stopped = False
 
+    def stop(self) -> None:
+        """End after the request that is under way. Safe in a signal handler."""
+        self.stopped = True
+
     def crawl(self, creators: Iterable[Creator], wanted: Wanted) -> Iterator[VideoSource]:
         """Every creator's videos, as their files come.
 
@@ -128,6 +134,8 @@ class Crawler:
         name = self._source_of(creator, wanted, has_videos=bool(here))
         if name == FOLDER:
             self.listener.listed(creator, len(here))
+            if not here:
+                self.listener.failed(creator, None, no_videos(self.root / creator.folder))
             yield from here[: wanted.limit]
             return
         try:
@@ -152,10 +160,9 @@ class Crawler:
                 yield _source(creator, video, path)
 
     def _source_of(self, creator: Creator, wanted: Wanted, *, has_videos: bool) -> str:
-        own = {name.strip().casefold(): text for name, text in creator.columns.items()}
-        name = own.get("source", "").strip().casefold() or wanted.source
+        name = creator.source or wanted.source
         if name == AUTO:
-            return FOLDER if has_videos or not self._sources else next(iter(self._sources))
+            return FOLDER if has_videos else wanted.otherwise
         return name
 
     def _opened(self, name: str) -> Source:
@@ -259,6 +266,15 @@ class Crawler:
                 f"{source} failed {self._faults[source]} times in a row and is left alone: {fault}",
                 remedy=fault.remedy,
             )
+
+
+def no_videos(folder: Path) -> CrawlFailed:
+    """What is said of a creator's folder without videos."""
+    return CrawlFailed(
+        "no_videos",
+        f"no videos in {folder}",
+        remedy="put files there, or fetch them: python main.py tiktok configure, or --source ytdlp",
+    )
 
 
 def fetched_files(folder: Path) -> dict[str, Path]:

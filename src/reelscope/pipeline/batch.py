@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reelscope.atomic import remove_temporaries
+from reelscope.crawl.crawler import CrawlListener
 from reelscope.crawl.folder import FramesNames
 from reelscope.engines.device import Devices
 from reelscope.errors import RunStopped
@@ -19,10 +20,11 @@ from reelscope.export.video import export_video
 from reelscope.pipeline.afterwards import creator_summary, describe_creators, hand_over
 from reelscope.pipeline.arrivals import Arrivals
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, batch_lock, read_record
+from reelscope.pipeline.crawl import CrawlPlan, Listeners
 from reelscope.pipeline.plan import Batch
 from reelscope.pipeline.provision import Fetching, QuietFetching, provide
 from reelscope.pipeline.runner import Listener, Runner
-from reelscope.pipeline.summary import Summary, Tally
+from reelscope.pipeline.summary import CrawlTally, Summary, Tally
 from reelscope.records import VideoRecord, VideoSource
 
 log = logging.getLogger(__name__)
@@ -36,13 +38,16 @@ class BatchRun:
         batch: what is asked for.
         listeners: hear of every end.
         fetching: hears of weights that are fetched.
-        arrivals: videos that are still being fetched; they come after those of the batch.
+        crawl: what is still to be fetched; it comes after the videos of the batch.
+        crawl_listener: hears of what is fetched.
     """
 
     batch: Batch
     listeners: Sequence[Listener] = ()
     fetching: Fetching = field(default_factory=QuietFetching)
-    arrivals: Arrivals | None = None
+    crawl: CrawlPlan | None = None
+    crawl_listener: CrawlListener | None = None
+    arrivals: Arrivals | None = field(init=False, default=None)
     tally: Tally = field(init=False)
     _runner: Runner = field(init=False)
 
@@ -51,6 +56,10 @@ class BatchRun:
         self.tally = Tally(batch.graph, batch.selected)
         for problem in batch.problems:
             self.tally.problem(problem.where, problem.message)
+        if self.crawl:
+            self.tally.crawl = CrawlTally(self.tally.problem)
+            more = [self.crawl_listener] if self.crawl_listener else []
+            self.arrivals = self.crawl.start(Listeners(self.tally.crawl, *more))
         self._store = RecordStore(batch.folders.records)
         self._runner = Runner(
             batch.graph,

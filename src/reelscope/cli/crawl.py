@@ -1,0 +1,45 @@
+"""`python main.py crawl`: the videos of creators, onto this disk and no further."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from reelscope import settings as settings_module
+from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
+from reelscope.cli.progress import open_progress
+from reelscope.cli.run import date_of, interrupts, listed_creators, log_file
+from reelscope.cli.terminal import console, printable
+from reelscope.cli.totals import crawl_line
+from reelscope.pipeline.crawl import CrawlPlan, Listeners, wanted_of
+from reelscope.pipeline.plan import Folders
+from reelscope.pipeline.summary import CrawlTally
+
+
+def crawl(csv: Path, config: Path | None, *, limit: int | None, source: str, since: str) -> int:
+    """Fetch what is wanted. Returns 0 if any file is here, else 1."""
+    settings = settings_module.load(config, flags={"processing.limit_per_creator": limit})
+    creators, problems = listed_creators(csv)
+    notes = [(problem.where, problem.message) for problem in problems]
+    plan = CrawlPlan(creators, wanted_of(settings, source, date_of(since)), settings)
+    tally, stopped = CrawlTally(lambda *note: notes.append(note)), threading.Event()
+    here = 0
+    with log_file(settings), open_progress(0) as progress:
+        crawler = plan.crawler(Listeners(tally, progress))
+
+        def stop(_reason: str) -> None:
+            stopped.set()
+            crawler.stop()
+
+        with interrupts(stop):
+            for video in crawler.crawl(creators, plan.wanted):
+                here += video.path is not None
+                progress.ended += 1
+                progress.show()
+    console.print(crawl_line(tally.summary()))
+    for where, message in notes:
+        console.print(f"note: {printable(where)}: {printable(message)}")
+    console.print(f"Videos   {Folders(settings.paths).videos}/<creator>/")
+    if stopped.is_set():
+        return EXIT_INTERRUPTED
+    return 0 if here else EXIT_NOTHING_SUCCEEDED

@@ -1,0 +1,110 @@
+"""What a call wants to have fetched, and by whom: the one place that wires the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from reelscope.crawl.crawler import AUTO, FOLDER, Crawler, CrawlListener, Wanted
+from reelscope.crawl.creators import Creator
+from reelscope.crawl.folder import folder_videos
+from reelscope.crawl.source import Source
+from reelscope.errors import CrawlFailed
+from reelscope.pipeline.arrivals import Arrivals
+from reelscope.pipeline.plan import Folders
+from reelscope.settings import Settings
+
+SOURCES = ("tiktok", "ytdlp")
+"""Names of what can be asked, as in --source and in the CSV's column; beside `folder`."""
+
+
+def wanted_of(settings: Settings, source: str, since: datetime | None) -> Wanted:
+    """What a call wants; without a token, TikTok is asked only where it is named."""
+    return Wanted(
+        source=source,
+        otherwise="tiktok" if settings.tiktok.ms_token else FOLDER,
+        since=since,
+        limit=settings.processing.limit_per_creator,
+    )
+
+
+@dataclass(frozen=True)
+class CrawlPlan:
+    """The creators whose videos are wanted, and from where.
+
+    Attributes:
+        creators: in order.
+        wanted: source, oldest date, number.
+        settings: of the call.
+    """
+
+    creators: Sequence[Creator]
+    wanted: Wanted
+    settings: Settings
+
+    def source_of(self, creator: Creator) -> str:
+        """Where this creator's videos would come from."""
+        named = creator.source or self.wanted.source
+        if named != AUTO:
+            return named
+        here = folder_videos(Folders(self.settings.paths).videos, creator)
+        return FOLDER if here else self.wanted.otherwise
+
+    @property
+    def needed(self) -> bool:
+        """Whether anything has to be fetched at all."""
+        return any(self.source_of(creator) != FOLDER for creator in self.creators)
+
+    def crawler(self, listener: CrawlListener) -> Crawler:
+        """What fetches them."""
+        return Crawler(
+            Folders(self.settings.paths).videos,
+            sources(self.settings),
+            self.settings.crawl,
+            listener,
+        )
+
+    def start(self, listener: CrawlListener) -> Arrivals:
+        """The videos as they come; nothing happens before the first is asked for."""
+        crawler = self.crawler(listener)
+        return Arrivals(crawler.crawl(self.creators, self.wanted), crawler.stop)
+
+
+def sources(settings: Settings) -> dict[str, Source]:
+    """Everything that can be asked for videos, by name; nothing is opened yet."""
+    from reelscope.crawl.fallback import WithFallback
+    from reelscope.engines.tiktokapi import TikTokApiSource
+    from reelscope.engines.ytdlp import YtDlpSource
+
+    tiktok = TikTokApiSource(settings.tiktok, settings.crawl)
+    return {
+        "tiktok": WithFallback(tiktok, YtDlpSource(settings.crawl)),
+        "ytdlp": YtDlpSource(settings.crawl),
+    }
+
+
+class Listeners:
+    """Tells several who hear the crawl.
+
+    Args:
+        listeners: in the order they are told.
+    """
+
+    def __init__(self, *listeners: CrawlListener) -> None:
+        self._listeners = listeners
+
+    def listed(self, creator: Creator, count: int) -> None:
+        """A creator's list is there."""
+        for listener in self._listeners:
+            listener.listed(creator, count)
+
+    def fetched(self, creator: Creator, video_id: str, *, new: bool) -> None:
+        """A video's file is there."""
+        for listener in self._listeners:
+            listener.fetched(creator, video_id, new=new)
+
+    def failed(self, creator: Creator, video_id: str | None, fault: CrawlFailed) -> None:
+        """A creator or a video did not come."""
+        for listener in self._listeners:
+            listener.failed(creator, video_id, fault)
