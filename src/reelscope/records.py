@@ -547,7 +547,7 @@ class RecognisedMusic(MusicTrack):
     frequency_skew: Number | None = Field(description="How much higher than the track it sounds.")
     confidence: Share | None = Field(description="As the source states it; Shazam states none.")
     hashes: Count | None = Field(
-        default=None, description="memory: pairs of spectral peaks that agree; at least 40."
+        default=None, description="memory: pairs of spectral peaks that agree; at least 60."
     )
 
 

@@ -105,7 +105,7 @@ def test_a_sound_is_found_with_its_place(tmp_path: Path) -> None:
     known = sounds.by_sound(prints(cut(song, 3.03, 33.03)))
     assert known is not None
     assert known.placed == SONG
-    assert known.hashes is not None and known.hashes > 4 * LEAST_HASHES
+    assert known.hashes is not None and known.hashes > 3 * LEAST_HASHES
     assert known.start_s == pytest.approx(10.0 - 3.03, abs=0.05)
     later = sounds.by_sound(prints(cut(song, 14.0, 30.0)))
     assert later is not None
@@ -115,7 +115,12 @@ def test_a_sound_is_found_with_its_place(tmp_path: Path) -> None:
 def test_other_sounds_are_not_found(tmp_path: Path) -> None:
     sounds = memory(tmp_path)
     sounds.learn(SONG, prints(cut(music(seed=0), 5.0, 17.0)))
-    for other in (music(60.0, seed=1), noise(60.0, rate_hz=RATE_HZ), np.zeros(RATE_HZ)):
+    for other in (
+        music(60.0, seed=1),
+        music(60.0, seed=4),
+        noise(60.0, rate_hz=RATE_HZ),
+        np.zeros(RATE_HZ),
+    ):
         assert sounds.by_sound(prints(other)) is None
 
 

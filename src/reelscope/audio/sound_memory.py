@@ -31,11 +31,11 @@ from reelscope.records import MusicTrack
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LEAST_HASHES = 40
+LEAST_HASHES = 60
 """At one distance in time, for a sound to be the same. A remembered window of 12 s has about
 680. Measured: two minutes of each of 36 tracks against two windows of every other have 15 at
-most (a piece and its remix), two synthetic tracks with the same drums and notes 29. To be
-wrong costs more than a request: this is set well above."""
+most (a piece and its remix); synthetic tracks of one tempo with the same drums, tones and some
+of the same chords have up to 51. To be wrong costs more than a request: this is set above."""
 LEAST_SECONDS = 3
 """In which such hashes begin: a chord that is held, or a loop of a drum machine, does not make
 two recordings one."""
