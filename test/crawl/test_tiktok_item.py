@@ -74,7 +74,8 @@ def test_a_photo_post_has_its_pictures_in_order_and_its_sound() -> None:
 
 
 def test_numbers_as_texts_are_preferred_to_those_that_overflow() -> None:
-    stats = {"playCount": -5, "diggCount": 7, "commentCount": 3.0, "shareCount": True}
+    stats = {"playCount": -5, "diggCount": 7, "commentCount": 3.0, "shareCount": True,
+             "collectCount": 10}  # fmt: skip
     newer = {"playCount": "3000000000", "diggCount": "many", "collectCount": " 12 "}
     counts = listed(item(ID, stats=stats, statsV2=newer)).platform.counts
     assert counts == Counts(plays=3_000_000_000, likes=7, comments=3, saves=12, taken_at=NOW)
@@ -174,6 +175,22 @@ def test_an_id_may_be_a_number() -> None:
 
 def test_a_live_stream_is_no_post() -> None:
     assert listed_of(item(ID, liveRoomInfo={}), taken_at=NOW) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://e.org/a b", "https://e.org/a\nb", "ftp://e.org/a", "https:///a", "https://[e/", "e.org",
+     "https://e.org:0/", "https://e.org:99999/", "https://e.org/" + "a" * 5_000, "https://e.org/\u202e"],
+)  # fmt: skip
+def test_addresses_that_are_none(url: str) -> None:
+    post = item(ID, video={"playAddr": url, "cover": url})
+    assert listed(post).media_urls == ()
+    assert listed(post).platform.cover_url is None
+
+
+def test_an_address_without_a_scheme_is_https() -> None:
+    post = item(ID, video={"playAddr": " //e.org/a?b=1 "})
+    assert listed(post).media_urls == ("https://e.org/a?b=1",)
 
 
 @pytest.mark.parametrize("created", [0, -1, "soon", 10**12, None, True, math.inf, "1" * 5000])
