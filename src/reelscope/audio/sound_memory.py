@@ -35,7 +35,9 @@ LEAST_HASHES = 60
 """At one distance in time, for a sound to be the same. A remembered window of 12 s has about
 680. Measured: two minutes of each of 36 tracks against two windows of every other have 15 at
 most (a piece and its remix); synthetic tracks of one tempo with the same drums, tones and some
-of the same chords have up to 51. To be wrong costs more than a request: this is set above."""
+of the same chords have up to 51. To be wrong costs more than a request: this is set above. Of
+36 tracks it finds all when they were coded again (AAC, 64 kbit/s), 32 under a voice 6 dB softer
+than the music, 26 under one as loud; 28 when played 0.5 % faster, none at 2 %."""
 LEAST_SECONDS = 3
 """In which such hashes begin: a chord that is held, or a loop of a drum machine, does not make
 two recordings one."""
