@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from reelscope.engines.ytdlp import YtDlpSource
+from reelscope.engines.ytdlp import YtDlpSource, newest
 from reelscope.engines.ytdlp_faults import fault_of
 from reelscope.engines.ytdlp_info import listed_of
 from reelscope.errors import CrawlFailed, OutputError
@@ -180,6 +180,26 @@ def test_nothing_of_the_users_configuration_is_read(
     it.download(found, tmp_path / "out" / "v")
     assert not trap.exists()
     assert left_over(tmp_path / "out") == ["v.mp4"]
+
+
+def test_a_list_ends_where_it_is_old_enough_or_long_enough() -> None:
+    """Pinned posts, which may be old, come first."""
+    days = [date(2020, 1, 1), date(2026, 11, 2), None, date(2026, 11, 1), date(2020, 1, 3),
+            date(2020, 1, 2), date(2020, 1, 1), date(2019, 12, 31), date(2026, 11, 5)]  # fmt: skip
+    infos = [
+        {"id": n, "url": "https://a.org/v", "upload_date": day and f"{day:%Y%m%d}"}
+        for n, day in enumerate(days)
+    ]
+    videos = [video for info in infos if (video := listed_of(info, taken_at=NOW))]
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def ids(since: datetime | None, limit: int | None) -> list[str]:
+        return [video.video_id for video in newest(iter(videos), since=since, limit=limit)]
+
+    assert ids(None, None) == [str(n) for n in range(9)]
+    assert ids(None, 3) == ["0", "1", "2"]
+    assert ids(since, None) == ["1", "2", "3"], "four old ones in a row end it"
+    assert ids(since, 2) == ["1", "2"]
 
 
 # ---------------------------------------------------------------------------- refusals

@@ -9,10 +9,11 @@ looked up anew for the connection.
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,28 +108,24 @@ class YtDlpSource:
         Raises:
             CrawlFailed: as `list_videos`; not_supported: no page that yt-dlp knows.
         """
-        given, older = 0, 0
+        found = False
         with self._loader() as loader:
             page = self._patiently(lambda: self._ask(loader, url, process=False))
-            entries = iter(page.get("entries") or [page])
-            while (entry := self._next(entries)) is not None:
-                video = listed_of(entry, taken_at=datetime.now(UTC))
-                if video is None:
-                    log.warning("%s: an entry that makes no sense is left out", url)
-                    continue
-                posted_at = video.platform.posted_at
-                if since and posted_at and posted_at < since:
-                    older += 1
-                    if older > MAX_PINNED:
-                        return
-                    continue
-                older = 0
-                given += 1
-                yield video
-                if given == limit:
-                    return
-        if not given and not older:
+            videos = self._entries(iter(page.get("entries") or [page]), url)
+            first = next(videos, None)
+            if first is not None:
+                found = True
+                yield from newest(itertools.chain([first], videos), since=since, limit=limit)
+        if not found:
             raise CrawlFailed("no_videos", f"{url} has no videos", remedy="take it out of the list")
+
+    def _entries(self, entries: Iterator[Any], url: str) -> Iterator[Listed]:
+        while (entry := self._next(entries)) is not None:
+            video = listed_of(entry, taken_at=datetime.now(UTC))
+            if video is None:
+                log.warning("%s: an entry that makes no sense is left out", url)
+            else:
+                yield video
 
     def look_up(self, url: str) -> Listed:
         """What a site says of the one video at an address.
@@ -302,6 +299,27 @@ class YtDlpSource:
         """Before attempt n + 2; half of it by chance."""
         wait_s: float = FIRST_WAIT_S * 2.0 ** min(n, 16) * (1 + random.random()) / 2  # noqa: S311
         return min(wait_s, self._crawl.max_wait_s)
+
+
+def newest(
+    videos: Iterable[Listed], *, since: datetime | None, limit: int | None
+) -> Iterator[Listed]:
+    """Of a list that begins with the newest: at most so many, and none from before.
+
+    It ends with the first that is too old, but for those that may be pinned to its top.
+    """
+    given, older = 0, 0
+    for video in videos:
+        posted_at = video.platform.posted_at
+        if since and posted_at and posted_at < since:
+            older += 1
+            if older > MAX_PINNED:
+                return
+            continue
+        older, given = 0, given + 1
+        yield video
+        if given == limit:
+            return
 
 
 class _Log:
