@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: run demo-describe test check quick slow bench lock clean
+.PHONY: run demo-describe demo-crawl test check quick slow bench lock clean
 
 run: $(VENV)/.installed
 	$(BIN)/python main.py --csv data/creators.csv
@@ -14,6 +14,9 @@ run: $(VENV)/.installed
 # The same with descriptions, by a stand-in server on this machine: no key, no cost.
 demo-describe: $(VENV)/.installed
 	$(BIN)/python scripts/demo_describe.py
+
+demo-crawl: $(VENV)/.installed
+	$(BIN)/python scripts/demo_crawl.py
 
 test: $(VENV)/.installed-dev check quick slow
 
