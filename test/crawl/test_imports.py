@@ -202,6 +202,13 @@ def test_rows_that_cannot_be_used_are_named_by_line(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_empty_lines_before_the_header_count(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"\xef\xbb\xbf\n\r\nid,author,body\noops,ana,hi\n12,ana,hi\n")
+    export = read_import(tmp_path / "x")
+    ((creator, _),) = list(export)
+    assert (export.problems[0].line, creator.line) == (4, 5)
+
+
 def test_a_quote_left_open_does_not_take_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     rest = "".join(f"{n},some.baker,{'x' * 1000}\n" for n in range(100, 500))

@@ -179,8 +179,9 @@ def test_a_live_stream_is_no_post() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://e.org/a b", "https://e.org/a\nb", "ftp://e.org/a", "https:///a", "https://[e/", "e.org",
-     "https://e.org:0/", "https://e.org:99999/", "https://e.org/" + "a" * 5_000, "https://e.org/\u202e"],
+    ["https://e.org/a b", "https://e.org/a\nb", "ftp://e.org/a", "https:///a", "https://[e/",
+     "e.org", "https://e.org:0/", "https://e.org:99999/", "https://e.org/" + "a" * 5_000,
+     "https://e.org/\u202e"],
 )  # fmt: skip
 def test_addresses_that_are_none(url: str) -> None:
     post = item(ID, video={"playAddr": url, "cover": url})
