@@ -15,7 +15,7 @@ run: $(VENV)/.installed
 demo-describe: $(VENV)/.installed
 	$(BIN)/python scripts/demo_describe.py
 
-demo-crawl: $(VENV)/.installed
+demo-crawl: $(VENV)/.installed-dev
 	$(BIN)/python scripts/demo_crawl.py
 
 test: $(VENV)/.installed-dev check quick slow
