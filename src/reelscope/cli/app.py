@@ -88,6 +88,10 @@ def main_job(
             "--csv", help="Creators, one per line, column `username`. Default: data/creators.csv."
         ),
     ] = None,
+    urls: Annotated[
+        Path | None,
+        typer.Option("--urls", help="Instead of a CSV: addresses of videos, one per line."),
+    ] = None,
     config: Config = None,
     batch_id: BatchId = None,
     resume: Resume = False,
@@ -119,6 +123,10 @@ def main_job(
         only=only,
         skip=skip,
     )
+    if csv and urls:
+        raise UsageError("--csv and --urls: one of them")
+    if urls:
+        raise typer.Exit(run.urls(urls, call, since=since))
     given = csv or Path("data/creators.csv")
     raise typer.Exit(run.creators(given, call, source=source, since=since))
 
@@ -156,6 +164,43 @@ def analyze(
         skip=skip,
     )
     raise typer.Exit(run.files(paths, call))
+
+
+@app.command("import")
+def import_posts(
+    path: Annotated[Path, typer.Argument(help="CSV or NDJSON of 4CAT, or NDJSON of Zeeschuimer.")],
+    media: Annotated[
+        Path | None,
+        typer.Option("--media", help="Folder with the posts' files. Default: the export's."),
+    ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch files that are not there from their pages.")
+    ] = False,
+    config: Config = None,
+    batch_id: BatchId = None,
+    dry_run: DryRun = False,
+    limit_per_creator: Limit = None,
+    describe: Describe = False,
+    max_cost_usd: MaxCost = None,
+    only: Only = "",
+    skip: Skip = "",
+) -> None:
+    """Analyse TikTok posts that were collected with 4CAT or Zeeschuimer."""
+    from reelscope.cli import run
+
+    call = run.Call(
+        config=config,
+        batch_id=batch_id,
+        dry_run=dry_run,
+        batch_size=None,
+        concurrency=None,
+        limit_per_creator=limit_per_creator,
+        describe=describe,
+        max_cost_usd=max_cost_usd,
+        only=only,
+        skip=skip,
+    )
+    raise typer.Exit(run.imported(path, call, media=media, fetch=fetch))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich import box
@@ -21,11 +21,8 @@ from reelscope.pipeline.stage import ReadsWeights, Stage
 def show_plan(batch: Batch, crawl: CrawlPlan | None = None) -> None:
     """Print creators, videos, stages with their engines, and what is in the way."""
     if crawl:
-        for creator in crawl.creators:
-            since = f", posted since {crawl.wanted.since:%Y-%m-%d}" if crawl.wanted.since else ""
-            most = f", at most {crawl.wanted.limit}" if crawl.wanted.limit else ""
-            source = crawl.source_of(creator)
-            console.print(f"videos of {printable(creator.username)}: {source}{since}{most}")
+        for line in _fetched(crawl):
+            console.print(printable(line))
     size_mb = sum(_size(source.path) for source in batch.sources) / 1e6
     console.print(
         f"batch {batch.batch_id}: {len(batch.creators)} creators, "
@@ -45,6 +42,17 @@ def show_plan(batch: Batch, crawl: CrawlPlan | None = None) -> None:
     for problem in batch.problems:
         console.print(f"note: {printable(problem.where)}: {printable(problem.message)}")
     console.print("Nothing was written.")
+
+
+def _fetched(crawl: CrawlPlan) -> Iterator[str]:
+    """Where videos would come from; nobody is asked."""
+    since = f", posted since {crawl.wanted.since:%Y-%m-%d}" if crawl.wanted.since else ""
+    most = f", at most {crawl.wanted.limit}" if crawl.wanted.limit else ""
+    if not isinstance(crawl.creators, Sequence):
+        yield f"videos by address: whose they are shows when they are looked up{since}"
+        return
+    for creator in crawl.creators:
+        yield f"videos of {creator.username}: {crawl.source_of(creator)}{since}{most}"
 
 
 def _costs(batch: Batch) -> Iterator[str]:

@@ -24,10 +24,11 @@ from reelscope.cli.totals import show_totals
 from reelscope.crawl.crawler import no_videos
 from reelscope.crawl.creators import Creator, read_creators
 from reelscope.crawl.folder import file_videos, folder_videos
+from reelscope.crawl.urls import read_urls
 from reelscope.errors import UsageError
 from reelscope.pipeline.afterwards import answers_wait
 from reelscope.pipeline.batch import BatchRun
-from reelscope.pipeline.crawl import CrawlPlan, wanted_of
+from reelscope.pipeline.crawl import CrawlPlan, import_plan, url_plan, wanted_of
 from reelscope.pipeline.plan import Batch, Folders, plan_batch
 from reelscope.pipeline.summary import Problem, Summary, spending
 from reelscope.records import VideoSource
@@ -81,6 +82,23 @@ def creators(csv: Path, call: Call, *, source: str, since: str) -> int:
             problems.append(Problem(where=creator.username, message=f"{fault} -> {fault.remedy}"))
         sources += videos
     return _go(call, settings, sources, default_id=csv.stem, problems=problems)
+
+
+def urls(path: Path, call: Call, *, since: str) -> int:
+    """`python main.py --urls`: videos by address. Returns the exit code."""
+    settings = call.settings()
+    listed = read_urls(path)
+    remarks = sorted((*listed.notes, *listed.problems), key=lambda remark: remark.line)
+    problems = [Problem(where=f"{path}, line {r.line}", message=r.text) for r in remarks]
+    plan = url_plan(listed.urls, settings, date_of(since))
+    return _go(call, settings, [], default_id=path.stem, problems=problems, crawl=plan)
+
+
+def imported(path: Path, call: Call, *, media: Path | None, fetch: bool) -> int:
+    """`python main.py import`: posts that others have collected. Returns the exit code."""
+    settings = call.settings()
+    plan = import_plan(path, media, settings, fetch=fetch)
+    return _go(call, settings, [], default_id=path.stem, problems=[], crawl=plan)
 
 
 def listed_creators(csv: Path) -> tuple[Sequence[Creator], list[Problem]]:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from reelscope.atomic import remove_temporaries
 from reelscope.crawl.creators import Creator
-from reelscope.crawl.folder import folder_videos
+from reelscope.crawl.folder import NOT_VIDEOS, folder_videos
 from reelscope.crawl.listing import Listing, load_listing, save_listing, without_secrets
 from reelscope.crawl.names import safe_name
 from reelscope.crawl.sidecar import read_sidecar, with_earlier_counts, write_sidecar
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 FOLDER = "folder"
 AUTO = "auto"
+NOT_KEPT = frozenset({"urls", "import"})
+"""Sources whose lists are files on this machine: asking again costs nothing."""
 SAVE_EVERY = 30
 """Videos of a list after which it is saved: about a page of TikTok's."""
 
@@ -189,7 +191,7 @@ class Crawler:
         folder = self.root / creator.folder
         remove_temporaries(folder)
         earlier, now = load_listing(folder), self._now()
-        hours = self.settings.list_again_h
+        hours = 0.0 if source.name in NOT_KEPT else self.settings.list_again_h
         if earlier and earlier.answers(
             source.name, wanted.since, wanted.limit, now=now, hours=hours
         ):
@@ -285,7 +287,7 @@ def fetched_files(folder: Path) -> dict[str, Path]:
         path.stem: path
         for path in sorted(folder.iterdir(), reverse=True)
         if not path.name.startswith(".")
-        and path.suffix not in (".json", ".part", ".tmp")
+        and path.suffix.lower() not in NOT_VIDEOS
         and path.is_file()
     }
 

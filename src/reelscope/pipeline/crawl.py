@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from reelscope.crawl.crawler import AUTO, FOLDER, Crawler, CrawlListener, Wanted
 from reelscope.crawl.creators import Creator
 from reelscope.crawl.folder import folder_videos
 from reelscope.crawl.source import Source
-from reelscope.errors import CrawlFailed
+from reelscope.crawl.urls import UrlLine
+from reelscope.errors import CrawlFailed, UsageError
 from reelscope.pipeline.arrivals import Arrivals
 from reelscope.pipeline.plan import Folders
 from reelscope.settings import Settings
@@ -37,11 +39,13 @@ class CrawlPlan:
         creators: in order.
         wanted: source, oldest date, number.
         settings: of the call.
+        own: sources of this call alone: an import, a list of addresses.
     """
 
-    creators: Sequence[Creator]
+    creators: Iterable[Creator]
     wanted: Wanted
     settings: Settings
+    own: Mapping[str, Source] = field(default_factory=dict)
 
     def source_of(self, creator: Creator) -> str:
         """Where this creator's videos would come from."""
@@ -60,7 +64,7 @@ class CrawlPlan:
         """What fetches them."""
         return Crawler(
             Folders(self.settings.paths).videos,
-            sources(self.settings),
+            {**sources(self.settings), **self.own},
             self.settings.crawl,
             listener,
         )
@@ -108,3 +112,38 @@ class Listeners:
         """A creator or a video did not come."""
         for listener in self._listeners:
             listener.failed(creator, video_id, fault)
+
+
+def import_plan(path: Path, media: Path | None, settings: Settings, *, fetch: bool) -> CrawlPlan:
+    """The posts of an export of 4CAT or Zeeschuimer.
+
+    Args:
+        path: the export.
+        media: folder with the posts' files; None: the folder of the export.
+        settings: of the call.
+        fetch: whether files that are not there are fetched from their pages.
+
+    Raises:
+        UsageError: it is no such export.
+    """
+    from reelscope.crawl.imports import ImportSource
+    from reelscope.engines.ytdlp import YtDlpSource
+
+    fallback = YtDlpSource(settings.crawl) if fetch else None
+    source = ImportSource(path, media=media, fetch=fallback)
+    try:
+        source.open()
+    except CrawlFailed as fault:
+        raise UsageError(f"{fault}; {fault.remedy}") from None
+    wanted = Wanted(source=source.name, limit=settings.processing.limit_per_creator)
+    return CrawlPlan(source.creators, wanted, settings, {source.name: source})
+
+
+def url_plan(urls: Sequence[UrlLine], settings: Settings, since: datetime | None) -> CrawlPlan:
+    """The videos of these addresses."""
+    from reelscope.crawl.url_source import UrlSource
+    from reelscope.engines.ytdlp import YtDlpSource
+
+    source = UrlSource(urls, YtDlpSource(settings.crawl))
+    wanted = Wanted(source=source.name, since=since)
+    return CrawlPlan(source.creators(), wanted, settings, {source.name: source})
