@@ -200,7 +200,7 @@ def _music(settings: Settings) -> MusicStage:
     from reelscope.engines.shazam import Shazam
 
     chosen = settings.music
-    why_not = None if chosen.shazam else "music.shazam is off"
+    why_not = None if chosen.shazam else "music.shazam is off (music.shazam: true turns it on)"
     if chosen.shazam and settings.models.offline:
         why_not = "offline (models.offline)"
     shazam = Shazam(

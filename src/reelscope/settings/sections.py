@@ -174,8 +174,8 @@ class MusicRecognition(Section):
     """Stage `music`: which track is heard. Local sources are always asked, Shazam if it is on."""
 
     shazam: bool = Field(
-        True,
-        description="Ask Shazam (not if models.offline). A signature of up to 12 s of music leaves the machine: spectral peaks, no sound.",
+        False,
+        description="Ask Shazam too (not if models.offline). A signature of up to 12 s of music leaves the machine: spectral peaks, no sound.",
     )
     ask_shazam: Literal["unnamed", "always"] = Field(
         "unnamed",
