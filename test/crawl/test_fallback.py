@@ -103,3 +103,22 @@ def test_if_neither_can_the_first_says_why() -> None:
         source.open()
     assert caught.value.fault == "no_token"
     source.close()
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [("network", "a {} rate_limited"), ("blocked", "a {} rate_limited"),
+     ("private", "b {} private"), ("geo_blocked", "b {} geo_blocked")],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["list", "download"])
+def test_the_fault_of_the_second_is_told_where_it_says_more(
+    where: str, second: CrawlFault, told: str
+) -> None:
+    first: CrawlFault = "rate_limited"
+    source = WithFallback(Place("a", **{where: first}), Place("b", **{where: second}))
+    source.open()
+    with pytest.raises(CrawlFailed, match=told.format(where)):
+        if where == "list":
+            listed(source)
+        else:
+            source.download(Listed("1", Platform(name="a")), Path("x"))

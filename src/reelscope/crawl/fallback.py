@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 FINAL = frozenset({"private", "gone", "no_videos"})
 """Faults that lie with the creator or the video: nobody else can give it either."""
+SAYS_MORE = FINAL | {"geo_blocked", "not_media"}
+"""Faults of the second that are told although the first has failed before."""
 
 
 class WithFallback:
@@ -60,7 +62,13 @@ class WithFallback:
                 fault = error
         if given or fault.fault in FINAL:
             raise fault
-        yield from self._or_second(fault).list_videos(creator, since=since, limit=limit)
+        second = self._or_second(fault)
+        try:
+            for video in second.list_videos(creator, since=since, limit=limit):
+                given += 1
+                yield video
+        except CrawlFailed as error:
+            raise error if given else self._of_both(fault, error) from None
 
     def download(self, video: Listed, target: Path) -> Path:
         """From the first, else from the second."""
@@ -72,7 +80,11 @@ class WithFallback:
                 fault = error
         if fault.fault in FINAL:
             raise fault
-        return self._or_second(fault).download(video, target)
+        second = self._or_second(fault)
+        try:
+            return second.download(video, target)
+        except CrawlFailed as error:
+            raise self._of_both(fault, error) from None
 
     def close(self) -> None:
         """Let go of both."""
@@ -80,6 +92,11 @@ class WithFallback:
             self._first.close()
         if self._second_open:
             self._second.close()
+
+    def _of_both(self, first: CrawlFailed, second: CrawlFailed) -> CrawlFailed:
+        """The fault that helps: the first's, unless the second knows what is with the video."""
+        log.info("%s cannot give it either: %s", self._second.name, second)
+        return second if second.fault in SAYS_MORE else first
 
     def _or_second(self, fault: CrawlFailed) -> Source:
         """The second source, ready.
