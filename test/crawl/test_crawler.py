@@ -215,7 +215,13 @@ def test_faults_of_creators_do_not_count_against_the_service(place: Field) -> No
 
 def test_a_kill_while_fetching_goes_on_without_the_list(place: Field) -> None:
     source = Scripted({"ana": [str(number) for number in range(100)]})
-    crawler = Crawler(place.root, {"scripted": source}, Crawl(pause_s=0), Heard(), now=lambda: NOW)
+    crawler = Crawler(
+        place.root,
+        {"scripted": source},
+        Crawl(pause_s=0, pause_spread_s=0),
+        Heard(),
+        now=lambda: NOW,
+    )
     coming = crawler.crawl([Creator("ana")], SCRIPTED)
     for _ in range(40):
         next(coming)
@@ -246,6 +252,21 @@ def test_auto_takes_the_folder_where_it_has_videos(place: Field) -> None:
     assert [video.video_id for video in found] == ["mine", "2"]
     found, _ = place.crawl(source, listed_from="scripted")
     assert [video.video_id for video in found] == ["1"], "the CSV's column comes first"
+
+
+def test_auto_goes_on_where_a_crawl_has_begun(place: Field) -> None:
+    otherwise = Wanted(otherwise="scripted")
+    place.crawl(Scripted({"ana": ["1"]}), wanted=otherwise)
+    place.now += timedelta(days=1)
+    found, _ = place.crawl(Scripted({"ana": ["2", "1"]}), wanted=otherwise)
+    assert [video.video_id for video in found] == ["2", "1"], "what is new comes too"
+    found, _ = place.crawl(Scripted({}))
+    assert len(found) == 2, "nobody can be asked: the folder"
+    place.now += timedelta(days=1)
+    shut = Scripted({}, {"ana": [fault("blocked")]})
+    found, heard = place.crawl(shut, wanted=otherwise)
+    assert heard.faults == [("ana", None, "blocked")]
+    assert len(found) == 2, "what is here is better than nothing"
 
 
 def test_an_unknown_source_is_said(place: Field) -> None:

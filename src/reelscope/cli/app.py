@@ -67,7 +67,7 @@ Source = Annotated[
     typer.Option(
         "--source",
         help="Where videos come from. folder: data/tiktok_videos/<username>/. auto: the folder "
-        "if it has videos, else TikTok if a token is set.",
+        "if it has videos of your own, else TikTok if a token is set.",
     ),
 ]
 Since = Annotated[

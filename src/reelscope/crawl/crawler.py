@@ -60,7 +60,7 @@ class Wanted:
 
     Attributes:
         source: name of a source for creators that name none themselves; `auto`: the folder
-            if it has videos, else `otherwise`.
+            if it has videos that no crawl has brought, else `otherwise`.
         otherwise: see there; a source, or the folder, which then has none.
         since: nothing that was posted before; UTC.
         limit: at most so many of each creator, the newest.
@@ -133,7 +133,7 @@ class Crawler:
 
     def _creator(self, creator: Creator, wanted: Wanted) -> Iterator[VideoSource]:
         here = folder_videos(self.root, creator)
-        name = self._source_of(creator, wanted, has_videos=bool(here))
+        name = source_of(self.root, creator, wanted)
         if name == FOLDER:
             self.listener.listed(creator, len(here))
             if not here:
@@ -145,6 +145,8 @@ class Crawler:
             videos = self._listed(creator, source, wanted)
         except CrawlFailed as fault:
             self._failed(creator, None, fault, name)
+            if (creator.source or wanted.source) == AUTO:  # an earlier run's files are better
+                yield from here[: wanted.limit]  # than none
             return
         self.listener.listed(creator, len(videos))
         files = fetched_files(self.root / creator.folder)
@@ -160,12 +162,6 @@ class Crawler:
                     return
             else:
                 yield _source(creator, video, path)
-
-    def _source_of(self, creator: Creator, wanted: Wanted, *, has_videos: bool) -> str:
-        name = creator.source or wanted.source
-        if name == AUTO:
-            return FOLDER if has_videos else wanted.otherwise
-        return name
 
     def _opened(self, name: str) -> Source:
         if fault := self._given_up.get(name):
@@ -268,6 +264,22 @@ class Crawler:
                 f"{source} failed {self._faults[source]} times in a row and is left alone: {fault}",
                 remedy=fault.remedy,
             )
+
+
+def source_of(root: Path, creator: Creator, wanted: Wanted) -> str:
+    """Where a creator's videos come from.
+
+    A folder with a list in it was filled by a crawl: `auto` goes on there, with what a kill
+    has left and with what is new.
+    """
+    name = creator.source or wanted.source
+    if name != AUTO:
+        return name
+    if not folder_videos(root, creator):
+        return wanted.otherwise
+    listing = load_listing(root / creator.folder)
+    crawled = listing is not None and listing.source not in NOT_KEPT
+    return wanted.otherwise if crawled else FOLDER
 
 
 def no_videos(folder: Path) -> CrawlFailed:

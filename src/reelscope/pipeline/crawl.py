@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from reelscope.crawl.crawler import AUTO, FOLDER, Crawler, CrawlListener, Wanted
+from reelscope.crawl.crawler import FOLDER, Crawler, CrawlListener, Wanted, source_of
 from reelscope.crawl.creators import Creator
-from reelscope.crawl.folder import folder_videos
 from reelscope.crawl.source import Source
 from reelscope.crawl.urls import UrlLine
 from reelscope.errors import CrawlFailed, UsageError
@@ -49,11 +48,7 @@ class CrawlPlan:
 
     def source_of(self, creator: Creator) -> str:
         """Where this creator's videos would come from."""
-        named = creator.source or self.wanted.source
-        if named != AUTO:
-            return named
-        here = folder_videos(Folders(self.settings.paths).videos, creator)
-        return FOLDER if here else self.wanted.otherwise
+        return source_of(Folders(self.settings.paths).videos, creator, self.wanted)
 
     @property
     def needed(self) -> bool:
