@@ -85,6 +85,7 @@ class FakeTikTok:
         asked: every request: path without query.
         queries: path -> the queries that it was asked with.
         cookies: path -> the cookies that came with it.
+        sent_bytes: path of a media file -> bytes of it that were sent, all requests together.
     """
 
     creators: dict[str, FakeCreator] = field(default_factory=dict)
@@ -100,6 +101,7 @@ class FakeTikTok:
         default_factory=lambda: defaultdict(list)
     )
     cookies: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    sent_bytes: Counter[str] = field(default_factory=Counter)
     port: int = 0
     proxy_port: int = 0
     certificate: Path = Path()
@@ -271,6 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, data: bytes, fault: str) -> None:
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
         start = int(wanted[1]) if wanted else 0
+        whole = len(data) - start
+        self.site.sent_bytes[urlsplit(self.path).path] += whole // 2 if fault == "cut" else whole
         headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if wanted else {}
         self._send(206 if wanted else 200, data[start:], "video/mp4", headers, fault=fault)
 
