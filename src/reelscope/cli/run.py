@@ -21,14 +21,14 @@ from reelscope.cli.plan import show_plan
 from reelscope.cli.progress import open_progress
 from reelscope.cli.terminal import console, printable
 from reelscope.cli.totals import show_totals
-from reelscope.crawl.crawler import no_videos
+from reelscope.crawl.crawler import AUTO, FOLDER, no_videos
 from reelscope.crawl.creators import Creator, read_creators
 from reelscope.crawl.folder import file_videos, folder_videos
 from reelscope.crawl.urls import read_urls
 from reelscope.errors import UsageError
 from reelscope.pipeline.afterwards import answers_wait
 from reelscope.pipeline.batch import BatchRun
-from reelscope.pipeline.crawl import CrawlPlan, import_plan, url_plan, wanted_of
+from reelscope.pipeline.crawl import SOURCES, CrawlPlan, import_plan, url_plan, wanted_of
 from reelscope.pipeline.plan import Batch, Folders, plan_batch
 from reelscope.pipeline.summary import Problem, Summary, spending
 from reelscope.records import VideoSource
@@ -106,7 +106,12 @@ def listed_creators(csv: Path) -> tuple[Sequence[Creator], list[Problem]]:
     listed = read_creators(csv)
     remarks = sorted((*listed.notes, *listed.problems), key=lambda remark: remark.line)
     problems = [Problem(where=f"{csv}, line {r.line}", message=r.text) for r in remarks]
-    return listed.creators, problems
+    known = ("", AUTO, FOLDER, *SOURCES)
+    for creator in listed.creators:
+        if creator.source not in known:
+            said = f"there is no source {creator.source!r}; one of {', '.join(known[1:])}"
+            problems.append(Problem(where=f"{csv}, line {creator.line}", message=said))
+    return [creator for creator in listed.creators if creator.source in known], problems
 
 
 def date_of(text: str) -> datetime | None:

@@ -55,6 +55,12 @@ class UrlSource:
         One whose page cannot be read belongs to nobody known, and its fault is raised
         where it would have been listed.
         """
+        try:
+            self.open()
+        except CrawlFailed as fault:
+            self._found[UNKNOWN_CREATOR].append(fault)
+            yield Creator(UNKNOWN_CREATOR)
+            return
         for line in self._urls:
             found: Listed | CrawlFailed
             try:

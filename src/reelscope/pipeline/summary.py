@@ -276,11 +276,12 @@ class CrawlTally:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self._creators: set[str] = set()
 
-    def listed(self, creator: Creator, count: int) -> None:  # noqa: ARG002
+    def listed(self, creator: Creator, count: int) -> None:
         """Count a creator and the videos."""
         with self._lock:
-            self._counts["creators"] += 1
+            self._creators.add(creator.username)
             self._counts["listed"] += count
 
     def fetched(self, creator: Creator, video_id: str, *, new: bool) -> None:  # noqa: ARG002
@@ -291,6 +292,7 @@ class CrawlTally:
     def failed(self, creator: Creator, video_id: str | None, fault: CrawlFailed) -> None:
         """Count a fault and keep it."""
         with self._lock:
+            self._creators.add(creator.username)
             self._faults[fault.fault] += 1
         where = creator.username if video_id is None else f"{creator.username}/{video_id}"
         self._problem(where, f"{fault} ({fault.fault}) -> {fault.remedy}")
@@ -299,7 +301,7 @@ class CrawlTally:
         """The numbers as they stand now."""
         with self._lock:
             return CrawlSummary(
-                creators=self._counts["creators"],
+                creators=len(self._creators),
                 listed=self._counts["listed"],
                 fetched=self._counts["fetched"],
                 earlier=self._counts["earlier"],

@@ -407,7 +407,6 @@ class Crawl(Section):
     max_wait_s: float = Field(
         120.0, ge=0, le=86_400, description="A server that asks to wait longer is given up."
     )
-    downloads: int = Field(2, ge=1, le=32, description="Files fetched side by side.")
     list_again_h: float = Field(
         6.0, ge=0, description="A creator's list that is younger is not asked for again, hours."
     )
