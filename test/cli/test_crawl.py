@@ -407,6 +407,58 @@ def test_auto_goes_on_with_what_it_began(workplace: Any, stage: Stage) -> None:
                    for query in asked)  # fmt: skip
 
 
+def test_faults_are_told_apart_and_what_passes_comes_next_time(
+    workplace: Any, stage: Stage
+) -> None:
+    site = stage.site
+    site.add_creator("private.pia", kind="private")
+    site.add_creator("empty.eva")
+    lost, broken, good = stage.creator("busy.bob", 3)
+    late = stage.creator("late.lou", 2)
+    del site.media[media_path(lost)]
+    site.media[media_path(broken)] = b"<html>no film</html>" * 100
+    site.faults[LIST_PATH] = ["ok", "429"]
+    site.retry_after_s = 50
+    names = ("private.pia", "no.body", "empty.eva", "busy.bob", "late.lou")
+    call = ("--csv", creators(workplace, *names), "--source", "tiktok", "--only", "probe")
+    env = environ(site, REELSCOPE_CRAWL__MAX_WAIT_S="5")
+    run = workplace.call(*call, **env)
+    assert run.returncode == 0, run.stderr
+    summary = workplace.summary("who")
+    # no.body and the film that the site has no more
+    apart = {"gone": 2, "no_videos": 1, "not_media": 1, "private": 1, "rate_limited": 1}
+    assert summary["crawl"]["failures"] == apart
+    said = {problem["where"]: problem["message"] for problem in summary["problems"]}
+    assert {where: message.split("(")[-1].split(")")[0] for where, message in said.items()} == {
+        "private.pia": "private",
+        "no.body": "gone",
+        "empty.eva": "no_videos",
+        f"busy.bob/{lost['id']}": "gone",
+        f"busy.bob/{broken['id']}": "not_media",
+        "late.lou": "rate_limited",
+    }
+    table = {row["video_id"]: row for row in rows(workplace)}
+    assert table.keys() == {lost["id"], broken["id"], good["id"]}, "what was listed has a row"
+    assert ids_here(workplace, "busy.bob") == {good["id"]}
+
+    site.media[media_path(broken)] = site.media[media_path(good)] + bytes(8)
+    run = workplace.call(*call, **env)
+    assert run.returncode == 0, run.stderr
+    assert workplace.summary("who")["crawl"]["failures"] == {
+        "gone": 2,
+        "no_videos": 1,
+        "private": 1,
+    }
+    assert ids_here(workplace, "busy.bob") == {broken["id"], good["id"]}
+    assert ids_here(workplace, "late.lou") == {post["id"] for post in late}
+    assert site.media_asked()[media_path(good)] == 1
+    assert len(rows(workplace)) == 5
+
+
+def ids_here(workplace: Any, creator: str) -> set[str]:
+    return {path.stem for path in films(folder_of(workplace, creator))}
+
+
 # ------------------------------------------------------------------------- tiktok check
 
 
