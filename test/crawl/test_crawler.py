@@ -254,6 +254,24 @@ def test_auto_takes_the_folder_where_it_has_videos(place: Field) -> None:
     assert [video.video_id for video in found] == ["1"], "the CSV's column comes first"
 
 
+@pytest.mark.parametrize("key", ["open", "ana", "after 1", "1"])
+def test_what_fails_once_it_was_stopped_is_no_fault(place: Field, key: str) -> None:
+    """Ctrl-C in a terminal reaches the browser as well."""
+
+    class Interrupted(Scripted):
+        def _fail(self, key: str) -> None:
+            if self.faults.get(key):
+                crawler.stop()
+            super()._fail(key)
+
+    source, heard = Interrupted({"ana": ["1", "2"]}, {key: [fault("network")]}), Heard()
+    crawler = Crawler(place.root, {"scripted": source}, Crawl(), heard, sleep=place.slept.append)
+    assert not list(crawler.crawl([Creator("ana")], SCRIPTED))
+    assert heard.faults == []
+    found, _ = place.crawl(source, wanted=SCRIPTED)
+    assert len(found) == 2
+
+
 def test_auto_goes_on_where_a_crawl_has_begun(place: Field) -> None:
     otherwise = Wanted(otherwise="scripted")
     place.crawl(Scripted({"ana": ["1"]}), wanted=otherwise)

@@ -144,6 +144,8 @@ class Crawler:
             source = self._opened(name)
             videos = self._listed(creator, source, wanted)
         except CrawlFailed as fault:
+            if self.stopped:  # Ctrl-C reaches the browser too: what fails then says nothing
+                return
             self._failed(creator, None, fault, name)
             if (creator.source or wanted.source) == AUTO:  # an earlier run's files are better
                 yield from here[: wanted.limit]  # than none
@@ -156,6 +158,8 @@ class Crawler:
             try:
                 path = self._file(creator, source, video, files.get(safe_name(video.video_id)))
             except CrawlFailed as fault:
+                if self.stopped:
+                    return
                 self._failed(creator, video.video_id, fault, name)
                 yield _without_file(creator, video, fault)
                 if name in self._given_up:
@@ -206,7 +210,8 @@ class Crawler:
         if fault and not videos:
             raise fault
         if fault:  # what came before is worth fetching
-            self._failed(creator, None, fault, source.name)
+            if not self.stopped:
+                self._failed(creator, None, fault, source.name)
         else:
             self._faults[source.name] = 0
         self._keep(folder, source, wanted, videos, complete=fault is None and not self.stopped)
