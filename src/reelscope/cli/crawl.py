@@ -8,10 +8,10 @@ from pathlib import Path
 from reelscope import settings as settings_module
 from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
 from reelscope.cli.progress import open_progress
-from reelscope.cli.run import date_of, interrupts, listed_creators, log_file
+from reelscope.cli.run import crawl_plan, interrupts, listed_creators, log_file
 from reelscope.cli.terminal import console, printable
 from reelscope.cli.totals import crawl_line
-from reelscope.pipeline.crawl import CrawlPlan, Listeners, wanted_of
+from reelscope.pipeline.crawl import Listeners
 from reelscope.pipeline.plan import Folders
 from reelscope.pipeline.summary import CrawlTally
 
@@ -20,8 +20,8 @@ def crawl(csv: Path, config: Path | None, *, limit: int | None, source: str, sin
     """Fetch what is wanted. Returns 0 if any file is here, else 1."""
     settings = settings_module.load(config, flags={"processing.limit_per_creator": limit})
     creators, problems = listed_creators(csv)
+    plan = crawl_plan(csv, creators, problems, settings=settings, source=source, since=since)
     notes = [(problem.where, problem.message) for problem in problems]
-    plan = CrawlPlan(creators, wanted_of(settings, source, date_of(since)), settings)
     tally, stopped = CrawlTally(lambda *note: notes.append(note)), threading.Event()
     here = 0
     with log_file(settings), open_progress(0) as progress:
@@ -32,7 +32,7 @@ def crawl(csv: Path, config: Path | None, *, limit: int | None, source: str, sin
             crawler.stop()
 
         with interrupts(stop):
-            for video in crawler.crawl(creators, plan.wanted):
+            for video in crawler.crawl(plan.creators, plan.wanted):
                 here += video.path is not None
                 progress.ended += 1
                 progress.show()

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -70,18 +70,36 @@ def creators(csv: Path, call: Call, *, source: str, since: str) -> int:
     """`python main.py --csv`: every creator's videos. Returns the exit code."""
     settings = call.settings()
     listed, problems = listed_creators(csv)
-    plan = CrawlPlan(listed, wanted_of(settings, source, date_of(since)), settings)
+    plan = crawl_plan(csv, listed, problems, settings=settings, source=source, since=since)
     if plan.needed:
         return _go(call, settings, [], default_id=csv.stem, problems=problems, crawl=plan)
     root = Folders(settings.paths).videos
     sources: list[VideoSource] = []
-    for creator in listed:
+    for creator in plan.creators:
         videos = folder_videos(root, creator)
         if not videos:
             fault = no_videos(root / creator.folder)
             problems.append(Problem(where=creator.username, message=f"{fault} -> {fault.remedy}"))
         sources += videos
     return _go(call, settings, sources, default_id=csv.stem, problems=problems)
+
+
+def crawl_plan(
+    csv: Path,
+    listed: Sequence[Creator],
+    problems: list[Problem],
+    *,
+    settings: Settings,
+    source: str,
+    since: str,
+) -> CrawlPlan:
+    """Whose videos come from where; who cannot be asked for joins the problems, by line."""
+    plan = CrawlPlan(listed, wanted_of(settings, source, date_of(since)), settings)
+    refused = {creator.username: (creator.line, why) for creator, why in plan.refused()}
+    problems += [
+        Problem(where=f"{csv}, line {line}", message=why) for line, why in refused.values()
+    ]
+    return replace(plan, creators=[one for one in listed if one.username not in refused])
 
 
 def urls(path: Path, call: Call, *, since: str) -> int:

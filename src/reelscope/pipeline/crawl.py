@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from reelscope.pipeline.arrivals import Arrivals
 from reelscope.pipeline.plan import Folders
 from reelscope.settings import Settings
 
+_HANDLE = re.compile(r"(?=.{2,24}$)[\w.]*\w")
 SOURCES = ("tiktok", "ytdlp")
 """Names of what can be asked, as in --source and in the CSV's column; beside `folder`."""
 
@@ -49,6 +51,19 @@ class CrawlPlan:
     def source_of(self, creator: Creator) -> str:
         """Where this creator's videos would come from."""
         return source_of(Folders(self.settings.paths).videos, creator, self.wanted)
+
+    def refused(self) -> Iterator[tuple[Creator, str]]:
+        """Creators of whom TikTok cannot have videos, and why; found without asking anybody.
+
+        Handles have 2 to 24 letters, digits, underscores and periods, and end in no period
+        (support.tiktok.com, "Changing your username").
+        """
+        for creator in self.creators:
+            if self.source_of(creator) in SOURCES and not _HANDLE.fullmatch(creator.username):
+                yield (
+                    creator,
+                    f"{creator.username!r} is no TikTok handle, and nobody is asked for it",
+                )
 
     @property
     def needed(self) -> bool:
