@@ -358,9 +358,11 @@ def test_crawl_stops_before_the_analysis_and_ctrl_c_is_gone_on_from(
     assert "(gone)" in nobody.stdout
 
 
-@pytest.mark.parametrize("to_all", [False, True])
-def test_ctrl_c_during_the_main_job(workplace: Any, stage: Stage, to_all: bool) -> None:
-    """`to_all`: as a terminal does it, to every process of the call."""
+@pytest.mark.parametrize(("to_all", "early"), [(False, False), (True, False), (True, True)])
+def test_ctrl_c_during_the_main_job(
+    workplace: Any, stage: Stage, *, to_all: bool, early: bool
+) -> None:
+    """`to_all`: as a terminal does it, to every process of the call; `early`: no list yet."""
     site = stage.site
     stage.creator("busy.bob", 12)
     call = ("--csv", creators(workplace, "busy.bob"), "--source", "tiktok", "--only", "probe")
@@ -373,7 +375,10 @@ def test_ctrl_c_during_the_main_job(workplace: Any, stage: Stage, to_all: bool) 
         text=True,
         start_new_session=True,
     )
-    wait_for(lambda: len(records(workplace)) >= 2, run)
+    if early:
+        wait_for(lambda: browsers(site), run)
+    else:
+        wait_for(lambda: len(records(workplace)) >= 2, run)
     if to_all:
         os.killpg(run.pid, signal.SIGINT)
     else:
@@ -381,8 +386,9 @@ def test_ctrl_c_during_the_main_job(workplace: Any, stage: Stage, to_all: bool) 
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130, (out, err)
     assert "The same call goes on from here" in out
+    assert workplace.summary("who")["crawl"]["failures"] == {}, "nothing failed by itself"
     assert "Traceback" not in out + err
-    assert 2 <= len(records(workplace)) < 12
+    assert (0 if early else 2) <= len(records(workplace)) < 12
     wait_for_no_browser(site)
     done = workplace.call(*call, **environ(site))
     assert done.returncode == 0, done.stderr
