@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -161,6 +161,69 @@ def test_crawling_again_adds_the_counts_to_their_history(place: Field) -> None:
     assert video.platform.counts is not None
     assert video.platform.counts.plays == 30
     assert [counts.plays for counts in video.platform.counts_before] == [10, 20]
+
+
+class Subtitled(Scripted):
+    """A source that lists addresses of subtitles, and says what it was asked for."""
+
+    def __init__(self, *videos: str, **faults: list[CrawlFailed]) -> None:
+        super().__init__({"ana": list(videos)}, faults=faults)
+        self.asked: list[str] = []
+
+    def list_videos(
+        self, creator: Creator, *, since: datetime | None, limit: int | None
+    ) -> Iterator[Listed]:
+        for video in super().list_videos(creator, since=since, limit=limit):
+            url = f"https://example.org/{video.video_id}.vtt"
+            yield replace(video, subtitle_urls=() if video.video_id == "mute" else (url,))
+
+    def subtitles(self, video: Listed) -> tuple[str, ...]:
+        self.asked += video.subtitle_urls
+        self._fail(video.subtitle_urls[0].rpartition("/")[2])
+        return ("Hello.", f"I am {video.video_id}.")
+
+
+def said(place: Field, name: str) -> list[str]:
+    data = json.loads((place.root / "ana" / f"{name}.json").read_text())
+    return list(data.get("subtitles") or [])
+
+
+def test_the_platforms_subtitles_come_with_a_new_video(place: Field) -> None:
+    source = Subtitled("2", "mute")
+    found, _ = place.crawl(source, wanted=SCRIPTED)
+    assert [v.platform and v.platform.subtitles for v in found] == [("Hello.", "I am 2."), ()]
+    assert source.asked == ["https://example.org/2.vtt"]
+    place.now += timedelta(days=9)  # listed anew, and nothing new
+    again = Subtitled("2", "mute")
+    place.crawl(again, wanted=SCRIPTED)
+    assert again.lists == ["ana"]
+    assert again.asked == []
+    assert said(place, "2") == ["Hello.", "I am 2."]
+
+
+def test_subtitles_that_do_not_come_cost_nothing(place: Field) -> None:
+    source = Subtitled("2", "1", **{"2.vtt": [fault("blocked")]})
+    found, heard = place.crawl(source, wanted=SCRIPTED)
+    assert [v.path is not None for v in found] == [True, True]
+    assert (heard.new, heard.faults) == (["2", "1"], [])
+    assert (said(place, "2"), said(place, "1")) == ([], ["Hello.", "I am 1."])
+
+
+def test_subtitles_of_ones_own_are_not_replaced(place: Field) -> None:
+    (place.root / "ana").mkdir(parents=True)
+    (place.root / "ana" / "2.json").write_text('{"subtitles": ["mine"]}')
+    source = Subtitled("2")
+    place.crawl(source, wanted=SCRIPTED)
+    assert (said(place, "2"), source.asked) == (["mine"], [])
+
+
+def test_addresses_of_subtitles_are_kept_with_the_list(place: Field) -> None:
+    source = Subtitled("2", **{"2": [fault("network")]})
+    place.crawl(source, wanted=SCRIPTED)
+    assert source.asked == [], "no video, no subtitles"
+    place.crawl(source, wanted=SCRIPTED)
+    assert source.lists == ["ana"], "from the kept list"
+    assert said(place, "2") == ["Hello.", "I am 2."]
 
 
 def test_a_video_that_fails_costs_that_video(place: Field) -> None:

@@ -122,3 +122,23 @@ def test_the_fault_of_the_second_is_told_where_it_says_more(
             listed(source)
         else:
             source.download(Listed("1", Platform(name="a")), Path("x"))
+
+
+class Talking(Place):
+    """It has subtitles, too."""
+
+    def subtitles(self, video: Listed) -> tuple[str, ...]:
+        assert self.is_open
+        self._step("subtitles")
+        return (self.name, video.video_id)
+
+
+def test_subtitles_come_from_the_first_alone() -> None:
+    video = Listed("1", Platform(name="a"))
+    source = WithFallback(Talking("a"), Talking("b"))
+    source.open()
+    assert source.subtitles(video) == ("a", "1")
+    for first in (Place("a"), Talking("a", open="no_token")):
+        source = WithFallback(first, Talking("b"))
+        source.open()
+        assert source.subtitles(video) == ()

@@ -51,6 +51,7 @@ def test_everything_that_a_post_says() -> None:
         followers=1234,
     )  # fmt: skip
     assert (said.kind, said.duration_s, said.subtitles) == ("video", 12.0, ())
+    assert found.subtitle_urls == (f"https://v16-webapp-prime.tiktok.com/captions/{ID}.vtt",)
     assert said.effects == ("Color Selector",)
     assert said.stickers == ("Bread in\n20 seconds",)
     assert said.is_ad is True
@@ -261,3 +262,41 @@ def test_whatever_comes_instead_of_a_post(value: object) -> None:
 
 def test_the_samples_are_json() -> None:
     assert json.loads(json.dumps(photo_item(ID))) == photo_item(ID)
+
+
+def subtitles(*infos: object, captions: object = None) -> tuple[str, ...]:
+    post = item(ID)
+    post["video"] |= {"subtitleInfos": list(infos), "claInfo": {"captionInfos": captions}}
+    return listed(post).subtitle_urls
+
+
+def info(name: str, source: str, **changes: object) -> dict[str, object]:
+    url = f"https://v16.tiktokcdn.com/{name}"
+    return {
+        "Url": url,
+        "Format": "webvtt",
+        "LanguageCodeName": "eng-US",
+        "Source": source,
+    } | changes
+
+
+def test_what_was_said_stands_before_its_translations() -> None:
+    translation, heard = info("de", "MT"), info("en", "ASR")
+    plain = info("own", "", Format=None)
+    found = subtitles(translation, heard, plain, heard)
+    assert [url.rpartition("/")[2] for url in found] == ["en", "own", "de"]
+    captions = [
+        {"captionFormat": "webvtt", "isOriginalCaption": original, "url": f"https://a.org/{n}"}
+        for n, original in enumerate([False, "?", True])
+    ]
+    found = subtitles(captions=captions)
+    assert [url.rpartition("/")[2] for url in found] == ["2", "1", "0"]
+
+
+def test_addresses_of_subtitles_are_not_believed() -> None:
+    bad: tuple[object, ...] = (None, 7, [], {}, "", "file:///etc/passwd", "ftp://a.org", "https://")
+    for url in bad:
+        assert subtitles(info("x", "ASR", Url=url)) == ()
+    assert subtitles(info("x", "ASR", Format="creator_caption"), "x", None, [[]]) == ()
+    assert subtitles(info("x", {}, Format=[]), captions="x")  # type: ignore[arg-type]
+    assert len(subtitles(*(info(str(n), "ASR") for n in range(500)))) == 4

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from reelscope.media.info import read_info
 from reelscope.settings import Crawl, TikTok
 from reelscope.testing import media
 from reelscope.testing.tiktok import ITEM_PATH, LIST_PATH, USER_PATH, FakeTikTok, serve
-from reelscope.testing.tiktok_items import item, photo_item
+from reelscope.testing.tiktok_items import item, photo_item, subtitle_file
 
 pytest.importorskip("TikTokApi")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -618,6 +619,29 @@ def test_a_file_comes_whole_with_the_pages_cookies(
     assert site.media_asked() == {path: 1}
     assert "ttwid=" in site.cookies[path][-1]
     assert TOKEN not in site.cookies[path][-1]  # it belongs to www.tiktok.com alone
+
+
+def test_subtitles_come_once_and_within_limits(
+    site: FakeTikTok, source: TikTokApiSource, film: bytes
+) -> None:
+    video, _ = a_video(site, source, film)
+    path = f"/captions/{video.video_id}.vtt"
+    site.media[path] = subtitle_file("Guten Morgen", "<i>Brot</i> &amp; Salz").encode()
+    assert source.subtitles(video) == ("Guten Morgen", "Brot & Salz")
+    assert "ttwid=" in site.cookies[path][-1]
+    assert source.subtitles(replace(video, subtitle_urls=())) == ()
+    site.media[path] = b"\x00\xff no subtitles"
+    assert source.subtitles(video) == ()
+    site.asked.clear()
+    for broken, kind in (("503", "network"), ("403", "blocked"), ("429", "rate_limited")):
+        site.faults[path] = [broken]
+        with pytest.raises(CrawlFailed) as error:
+            source.subtitles(video)
+        assert error.value.fault == kind
+    site.media[path] = subtitle_file("a").encode() + b" " * 1_000_000
+    with pytest.raises(CrawlFailed):
+        source.subtitles(video)
+    assert site.asked == [path] * 4, "each asked for once, and no other"
 
 
 def test_a_cut_file_is_gone_on_with(

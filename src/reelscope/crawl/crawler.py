@@ -23,8 +23,8 @@ from reelscope.crawl.folder import NOT_VIDEOS, folder_videos
 from reelscope.crawl.listing import Listing, load_listing, save_listing, without_secrets
 from reelscope.crawl.names import safe_name
 from reelscope.crawl.sidecar import read_sidecar, with_earlier_counts, write_sidecar
-from reelscope.crawl.source import Listed, Source
-from reelscope.errors import CrawlFailed
+from reelscope.crawl.source import GivesSubtitles, Listed, Source
+from reelscope.errors import CrawlFailed, OutputError
 from reelscope.records import VideoSource
 from reelscope.settings import Crawl
 
@@ -245,10 +245,23 @@ class Crawler:
             self._pause()
             path = source.download(video, self.root / creator.folder / safe_name(video.video_id))
         earlier = read_sidecar(path) if _sidecar(path).exists() else None
-        write_sidecar(path, with_earlier_counts(video.platform, earlier))
+        platform = with_earlier_counts(video.platform, earlier)
+        if new and not platform.subtitles and (lines := self._subtitles(source, video)):
+            platform = platform.model_copy(update={"subtitles": lines})
+        write_sidecar(path, platform)
         self._faults[source.name] = 0
         self.listener.fetched(creator, video.video_id, new=new)
         return path
+
+    def _subtitles(self, source: Source, video: Listed) -> tuple[str, ...]:
+        """The platform's own; that they do not come is never a reason to lose the video."""
+        if self.stopped or not video.subtitle_urls or not isinstance(source, GivesSubtitles):
+            return ()
+        try:
+            return source.subtitles(video)
+        except (CrawlFailed, OutputError) as error:
+            log.info("%s has subtitles, but they did not come: %s", video.video_id, error)
+            return ()
 
     def _pause(self) -> None:
         """A little while, never the same: nobody is to be flooded."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reelscope.crawl.creators import Creator
-from reelscope.crawl.source import Listed, Source
+from reelscope.crawl.source import GivesSubtitles, Listed, Source
 from reelscope.errors import CrawlFailed
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,12 @@ class WithFallback:
             return second.download(video, target)
         except CrawlFailed as error:
             raise self._of_both(fault, error) from None
+
+    def subtitles(self, video: Listed) -> tuple[str, ...]:
+        """From the first, if it can be used and gives any."""
+        if self._closed_door is None and isinstance(self._first, GivesSubtitles):
+            return self._first.subtitles(video)
+        return ()
 
     def close(self) -> None:
         """Let go of both."""

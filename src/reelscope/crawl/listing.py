@@ -34,6 +34,7 @@ class ListedVideo(Frozen):
     media_urls: tuple[str, ...] = Field(default=(), description="May have expired.")
     image_urls: tuple[str, ...] = Field(default=(), description="Of a photo post.")
     sound_url: str | None = Field(default=None, description="Of a photo post.")
+    subtitle_urls: tuple[str, ...] = Field(default=(), description="May have expired.")
     local: tuple[str, ...] = Field(default=(), description="Files that are here already.")
 
 
@@ -65,6 +66,7 @@ class Listing(Frozen):
                 media_urls=video.media_urls,
                 image_urls=video.image_urls,
                 sound_url=video.sound_url,
+                subtitle_urls=video.subtitle_urls,
                 local=tuple(map(Path, video.local)),
             )
             for video in self.videos
@@ -81,6 +83,7 @@ def without_secrets(videos: Sequence[Listed]) -> tuple[ListedVideo, ...]:
             media_urls=video.media_urls,
             image_urls=video.image_urls,
             sound_url=video.sound_url,
+            subtitle_urls=video.subtitle_urls,
             local=tuple(map(str, video.local)),
         )
         for video in videos

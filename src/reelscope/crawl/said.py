@@ -19,11 +19,12 @@ from reelscope.records import Counts, Platform, PlatformAuthor, PlatformMusic
 
 MAX_ITEMS = 1_000
 """Of a list: hashtags, lines of subtitles, earlier counts."""
+MAX_LIST_CHARACTERS = 100_000
+"""Of all texts of a list together; an hour of speech has about 50,000."""
 
 _MAX_CHARACTERS = 1_000
 _MAX_CAPTION = 10_000  # TikTok allows 4,000
 _MAX_URL = 4_096  # TikTok's signed ones have up to about 1,500; a cut one is none
-_MAX_LIST_CHARACTERS = 100_000  # an hour of speech has about 50,000
 _BAD = {"Cc", "Cs"}  # control characters, halves of surrogate pairs
 _INNER: dict[str, type[BaseModel]] = {
     "counts": Counts, "music": PlatformMusic, "author": PlatformAuthor,
@@ -103,7 +104,7 @@ def _clean(value: Any, key: str) -> Any:
         return clean_text(value, longest=_MAX_CAPTION if key == "caption" else _MAX_CHARACTERS)
     if not isinstance(value, list | tuple):
         return value
-    items, room = [], _MAX_LIST_CHARACTERS
+    items, room = [], MAX_LIST_CHARACTERS
     for item in value[:MAX_ITEMS]:
         if not isinstance(item, list | tuple):
             items.append(_clean(item, key))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reelscope.crawl.creators import Creator
 from reelscope.records import Platform
@@ -28,6 +28,7 @@ class Listed:
         media_urls: where the file may be fetched, the best first; they may expire.
         image_urls: of a photo post, its pictures in order; empty: it is a video.
         sound_url: of a photo post; None: it has no sound, or nobody said where it is.
+        subtitle_urls: the platform's own subtitles, WebVTT; the original language's first.
         headers: what has to be sent with requests for these (cookies and such); secret.
         local: files that are here already (an import with its media beside it).
     """
@@ -38,6 +39,7 @@ class Listed:
     media_urls: tuple[str, ...] = ()
     image_urls: tuple[str, ...] = ()
     sound_url: str | None = None
+    subtitle_urls: tuple[str, ...] = ()
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     local: tuple[Path, ...] = ()
 
@@ -85,4 +87,18 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of browsers and connections."""
+        ...
+
+
+@runtime_checkable
+class GivesSubtitles(Protocol):
+    """A source that can also fetch the platform's own subtitles."""
+
+    def subtitles(self, video: Listed) -> tuple[str, ...]:
+        """Their lines in order; () where the platform names none, or they say nothing.
+
+        Raises:
+            CrawlFailed: they did not come.
+            OutputError: the disk does not take them.
+        """
         ...

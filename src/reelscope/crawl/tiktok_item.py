@@ -37,6 +37,7 @@ _COUNTS = {
 # bytevc1 is H.265; bytevc2 is ByteDance's own and plays nowhere (yt-dlp, _extract_web_formats).
 _CODECS = {"h264": 0, "": 1, "h265": 2, "bytevc1": 2}
 _UNPLAYABLE = "bytevc2"
+_MAX_SUBTITLES = 4  # addresses that are kept of a post's subtitles; there may be dozens
 _SILENT = "/media-video-hvc1/"  # such files have no sound (github.com/yt-dlp/yt-dlp/issues/17372)
 
 
@@ -72,6 +73,7 @@ def listed_of(item: object, *, taken_at: datetime | None) -> Listed | None:
         image_urls=tuple(url for url in map(_image_url, images) if url),
         # The "video" of a photo post is its sound.
         sound_url=(sound or next(iter(media), None)) if kind == "photo" else None,
+        subtitle_urls=_subtitle_urls(_dict(post.get("video"))),
     )
 
 
@@ -108,8 +110,6 @@ def _said(post: Mapping[str, Any], taken_at: datetime | None) -> dict[str, Any]:
         "counts": _counts(post, taken_at),
         "music": _music(_dict(post.get("music"))),
         "author": _author(post),
-        # Of the platform's subtitles (video.subtitleInfos, video.claInfo.captionInfos) there are
-        # only addresses here.
         "duration_s": _seconds(video.get("duration")),
         "effects": _texts(map(_effect, _list(post.get("effectStickers")))),
         "stickers": _texts(
@@ -242,6 +242,26 @@ def _usable(urls: object) -> list[str]:
 
 def _wants_cookies(url: str) -> float:
     return float(urlsplit(url).hostname == "www.tiktok.com")
+
+
+def _subtitle_urls(video: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the subtitles in WebVTT: what was said or written, machine translations last."""
+    found: list[tuple[int, object]] = []
+    for info in map(_dict, _list(video.get("subtitleInfos"))):
+        if _is_webvtt(info.get("Format")):
+            rank = {"ASR": 0, "MT": 2}.get(_text(info.get("Source")) or "", 1)
+            found.append((rank, info.get("Url")))
+    for info in map(_dict, _list(_dict(video.get("claInfo")).get("captionInfos"))):
+        if _is_webvtt(info.get("captionFormat")):
+            rank = {True: 0, False: 2, None: 1}[flag_of(info.get("isOriginalCaption"))]
+            found.append((rank, info.get("url")))
+    urls = (web_url(url) for _, url in sorted(found, key=lambda pair: pair[0]))
+    return tuple(dict.fromkeys(filter(None, urls)))[:_MAX_SUBTITLES]
+
+
+def _is_webvtt(value: object) -> bool:
+    """Whether the format is that, or nobody says which it is."""
+    return (_text(value) or "webvtt").strip().casefold() in ("webvtt", "vtt")
 
 
 def _image_url(image: object) -> str | None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from reelscope.crawl.creators import Creator
@@ -23,6 +24,7 @@ from reelscope.crawl.media_file import video_suffix
 from reelscope.crawl.photo_fetch import fetch_photo_post
 from reelscope.crawl.source import Listed
 from reelscope.crawl.tiktok_item import count_of, flag_of, listed_of
+from reelscope.crawl.webvtt import lines_of
 from reelscope.engines.browser import find_browser
 from reelscope.engines.tiktok_sessions import (
     NETWORK_REMEDY,
@@ -30,7 +32,7 @@ from reelscope.engines.tiktok_sessions import (
     SessionLost,
     TikTokSessions,
 )
-from reelscope.errors import CrawlFailed
+from reelscope.errors import CrawlFailed, OutputError
 from reelscope.pace import Pace
 from reelscope.settings import Crawl, TikTok
 
@@ -45,6 +47,10 @@ PAGE_SIZE = 35
 """Posts asked for at once: as many as TikTok's own page asks for."""
 MAX_EMPTY_PAGES = 3
 """In a row, of a list that says that it goes on."""
+MAX_SUBTITLE_BYTES = 1_000_000
+"""Ten minutes of speech in WebVTT have about 20,000."""
+SUBTITLE_TIMEOUT_S = 30.0
+"""For all of it; they are worth no longer wait."""
 FIRST_WAIT_S = 1.0
 """Before the second attempt, doubled before each further one (and spread by chance)."""
 
@@ -148,6 +154,33 @@ class TikTokApiSource:
                     raise
                 log.info("%s: %s; its address is asked for anew", video.video_id, fault)
         return self._fetched(self.refreshed(video), target)
+
+    def subtitles(self, video: Listed) -> tuple[str, ...]:
+        """The lines of TikTok's own subtitles, from the first address, asked for once.
+
+        Raises:
+            CrawlFailed: gone, blocked, geo_blocked, rate_limited, network, not_media,
+                not_supported.
+            OutputError: the disk does not take them.
+        """
+        if not video.subtitle_urls:
+            return ()
+        url = video.subtitle_urls[0]
+        settings = self._files().settings
+        timeout_s = min(settings.download_timeout_s, SUBTITLE_TIMEOUT_S)
+        once = settings.model_copy(update={"attempts": 1, "download_timeout_s": timeout_s})
+        try:
+            with TemporaryDirectory(prefix="reelscope-") as folder, Fetcher(once) as fetcher:
+                file = fetcher.fetch(
+                    url,
+                    Path(folder) / "subtitles",
+                    opens=lambda _: ".vtt",
+                    headers=self.headers_for(url),
+                    max_bytes=MAX_SUBTITLE_BYTES,
+                )
+                return lines_of(file.read_bytes().decode("utf-8", errors="replace"))
+        except OSError as error:
+            raise OutputError(f"no temporary folder for subtitles: {error}") from error
 
     def refreshed(self, video: Listed) -> Listed:
         """The post with addresses that have not expired.
@@ -287,14 +320,19 @@ class TikTokApiSource:
 
     # -------------------------------------------------------------------------- the files
 
-    def _fetched(self, video: Listed, target: Path) -> Path:
-        """The file, from the first address that gives it."""
+    def _files(self) -> Fetcher:
+        """What fetches files."""
         fetcher = self._fetcher or self._own_fetcher
         if fetcher is None:
             # Addresses may hold for the network alone that asked for them.
             proxy = self._crawl.proxy or next(iter(self._tiktok.proxies), None)
             fetcher = Fetcher(self._crawl.model_copy(update={"proxy": proxy}))
             self._own_fetcher = fetcher
+        return fetcher
+
+    def _fetched(self, video: Listed, target: Path) -> Path:
+        """The file, from the first address that gives it."""
+        fetcher = self._files()
         if video.image_urls:
             return fetch_photo_post(fetcher, video, target, headers_for=self.headers_for)
         failure = CrawlFailed("gone", "TikTok names no address of the file", remedy=GONE_REMEDY)

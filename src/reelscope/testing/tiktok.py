@@ -276,7 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
         whole = len(data) - start
         self.site.sent_bytes[urlsplit(self.path).path] += whole // 2 if fault == "cut" else whole
         headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if wanted else {}
-        self._send(206 if wanted else 200, data[start:], "video/mp4", headers, fault=fault)
+        kind = "text/vtt" if urlsplit(self.path).path.endswith(".vtt") else "video/mp4"
+        self._send(206 if wanted else 200, data[start:], kind, headers, fault=fault)
 
     def _send(
         self,

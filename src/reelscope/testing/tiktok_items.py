@@ -117,6 +117,12 @@ def photo_item(
     return {**post, **changes}
 
 
+def subtitle_file(*lines: str) -> str:
+    """WebVTT as TikTok gives it, one line per cue of a second."""
+    cues = (f"00:00:{n:02}.000 --> 00:00:{n + 1:02}.000\n{line}" for n, line in enumerate(lines))
+    return "\n\n".join(["WEBVTT", *cues]) + "\n"
+
+
 def zeeschuimer_line(post: Item, *, collected_ms: int = 1_700_100_000_000) -> dict[str, Any]:
     """The post as Zeeschuimer saves it: one such object per line (`js/zs-background.js`)."""
     page = f"https://www.tiktok.com/@{post['author']['uniqueId']}"
