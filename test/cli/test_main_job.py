@@ -77,6 +77,7 @@ def test_a_second_run_is_answered_by_the_first(workplace: Any) -> None:
                        "data/results/creators/.lock"}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_setting_runs_only_what_reads_it(workplace: Any) -> None:
     workplace.call(*QUICK)
     workplace.call(*QUICK, REELSCOPE_CHOOSE__JPEG_QUALITY="70")
@@ -149,6 +150,7 @@ def test_one_bad_video_does_not_stop_the_others(workplace: Any) -> None:
     assert workplace.summary()["videos_without_result"] == 1
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_the_second_stops(workplace: Any) -> None:
     with batch_lock(workplace.data / "results" / "creators"):
         second = workplace.call(*QUICK)

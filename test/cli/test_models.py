@@ -104,6 +104,7 @@ def test_a_hub_that_does_not_answer_is_told_once_and_in_time(workplace: Any) -> 
         )
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_silent_holds_a_run_up_for_five_seconds_at_most(workplace: Any) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -132,6 +133,7 @@ def test_a_run_fetches_what_it_lacks(workplace: Any, hub: FakeHub) -> None:
     assert "models/htdemucs" in remedy["message"]
 
 
+@pytest.mark.slow
 def test_dry_run_says_what_would_be_fetched(workplace: Any, hub: FakeHub) -> None:
     done = workplace.call("--dry-run", **online(hub))
     assert "first fetches htdemucs (84 MB)" in line(done.stdout, "separate")

@@ -104,6 +104,7 @@ def test_half_of_a_real_speech(engine: PocketSphinxTranscriber, jfk: np.ndarray)
     assert fellow.end_s == pytest.approx(1.33, abs=0.15)
 
 
+@pytest.mark.slow
 def test_a_real_reading_loud_and_quiet(engine: PocketSphinxTranscriber, maying: np.ndarray) -> None:
     loud, quiet = engine.transcribe([Sound(maying, 0), Sound(maying * 3e-4, 1)])  # -92 dB
     for heard in (loud, quiet):
@@ -111,6 +112,7 @@ def test_a_real_reading_loud_and_quiet(engine: PocketSphinxTranscriber, maying: 
         assert right_share(MAYING, heard) >= 0.5
 
 
+@pytest.mark.slow
 def test_the_same_sound_gives_the_same_words_whatever_came_before(
     engine: PocketSphinxTranscriber, jfk: np.ndarray, maying: np.ndarray
 ) -> None:

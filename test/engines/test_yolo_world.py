@@ -340,6 +340,7 @@ print(torch.get_num_threads(), "clip" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_the_package_leaves_the_process_and_the_home_folder_alone(tmp_path: Path) -> None:
     home, config = tmp_path / "home", tmp_path / "models"
     home.mkdir()

@@ -55,6 +55,7 @@ def test_every_creator_of_the_list_has_videos(repository: Path, script: ModuleTy
     assert {video.creator for video in script.VIDEOS} == set(rows)
 
 
+@pytest.mark.slow
 def test_one_video_drawn_again_shows_the_same(
     repository: Path, script: ModuleType, tmp_path: Path
 ) -> None:

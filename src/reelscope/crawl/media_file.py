@@ -44,6 +44,18 @@ def video_suffix(path: Path) -> str:
     return suffix_of(info)
 
 
+def sound_suffix(path: Path) -> str:
+    """As `media_suffix`, for what has to have sound.
+
+    Raises:
+        UnreadableMedia: there is none.
+    """
+    info = read_info(path)
+    if not info.has_audio:
+        raise UnreadableMedia("there is no sound in it")
+    return suffix_of(info)
+
+
 def suffix_of(info: MediaInfo) -> str:
     """The suffix that fits the container."""
     if info.container == "mov,mp4,m4a,3gp,3g2,mj2" and not info.has_video:

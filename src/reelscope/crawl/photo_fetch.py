@@ -6,17 +6,22 @@ killed fetches none of them twice.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from reelscope.crawl.fetch import Fetcher, Opener
-from reelscope.crawl.media_file import media_suffix
+from reelscope.crawl.media_file import sound_suffix
 from reelscope.crawl.photo import MAX_PICTURES, make_photo_video
 from reelscope.crawl.picture_header import read_header
 from reelscope.crawl.source import Listed
 from reelscope.errors import CrawlFailed, UnreadableMedia
 
+log = logging.getLogger(__name__)
+
+NO_SOUND = frozenset({"gone", "not_media", "geo_blocked"})
+"""Faults of a sound that no later call mends."""
 _HEADER_BYTES = 4_000_000
 """Colour profiles and previews may stand before a picture's size."""
 
@@ -37,7 +42,7 @@ def fetch_photo_post(
         headers_for: what has to be sent for an address; secret.
 
     Returns:
-        `<target>.mkv`.
+        `<target>.mkv`; without sound where that is gone or is none: the pictures still tell.
 
     Raises:
         CrawlFailed: as for a file; not_supported: no pictures, or too many.
@@ -62,7 +67,14 @@ def fetch_photo_post(
         part(url, f"{number:03d}", picture_suffix, most)
         for number, url in enumerate(video.image_urls, 1)
     ]
-    sound = part(video.sound_url, "sound", media_suffix) if video.sound_url else None
+    sound = None
+    if video.sound_url:
+        try:
+            sound = part(video.sound_url, "sound", sound_suffix)
+        except CrawlFailed as fault:
+            if fault.fault not in NO_SOUND:
+                raise
+            log.info("%s: its pictures go without sound: %s", video.video_id, fault)
     whole = make_photo_video(pictures, sound, target)
     shutil.rmtree(folder, ignore_errors=True)
     return whole
