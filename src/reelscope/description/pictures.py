@@ -21,8 +21,8 @@ def sent_picture(
 ) -> tuple[Picture, SentImage]:
     """The frame's compressed picture as it is sent, and what the record says of it.
 
-    A picture that is small enough is sent as it is, and so is one that would not get
-    smaller: a second compression would only cost quality.
+    A picture that is small enough is sent as it is: a second compression would only cost
+    quality.
 
     Args:
         path: of the picture.

@@ -180,6 +180,10 @@ class Runner:
             except StopIteration:
                 self._all_came = True
                 return
+            except OutputError as error:  # what is fetched meanwhile finds no room on the disk
+                self._all_came = True
+                self._stop_for(error)
+                return
             if source is None:
                 return
             self._admitting += 1
