@@ -20,6 +20,8 @@ from reelscope.testing.chat import FakeChat, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = "demo-describe"
+PORT = 18117
+"""Always the same: another address is another server, which would be asked anew."""
 SHOWN = 2
 """Descriptions that are printed in the end."""
 
@@ -31,7 +33,7 @@ def main() -> int:
     asked, others = parser.parse_known_args()
     data = asked.into.absolute() if asked.into else ROOT / "data" / "demo-describe"
     shutil.copytree(ROOT / "data" / "tiktok_videos", data / "tiktok_videos", dirs_exist_ok=True)
-    with serve(FakeChat()) as chat:
+    with serve(FakeChat(), port=PORT) as chat:
         code = _main_job(data, chat.url, others)
     paid = chat.paid
     print(

@@ -185,6 +185,7 @@ def test_everything_is_here(workplace: Any, tiny_weights: Path) -> None:
         "REELSCOPE_PATHS__MODELS": str(tiny_weights),
         "REELSCOPE_MODELS__WHISPER__SIZE": "tiny",
         "REELSCOPE_MODELS__DEVICE": "cpu",
+        "OPENAI_API_KEY": "sk-of-nobody",
         "COLUMNS": "400",
     }
     planned = workplace.call("--dry-run", **here)

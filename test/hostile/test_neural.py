@@ -157,7 +157,7 @@ def sentence(stage: StageRecord) -> None:
 def test_all_that_there_is_to_do_is_done(name: str, analysed: Analysed) -> None:
     record = analysed.records[name]
     probe = value(record, "probe")
-    todo = {"platform", "probe"}
+    todo = {"platform", "probe", "music"}
     todo |= set(SOUND_STAGES) if probe.has_audio else set()
     todo |= set(PICTURE_STAGES) if probe.has_video else set()
     assert {stage for stage, entry in record.stages.items() if entry.status == "ok"} == todo

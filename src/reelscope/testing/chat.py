@@ -627,6 +627,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
 
+def _listening(port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    try:
+        return _Server(("127.0.0.1", port), handler)
+    except OSError:
+        return _Server(("127.0.0.1", 0), handler)
+
+
 class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
@@ -653,10 +660,15 @@ def _without_pictures(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def serve(chat: FakeChat) -> Iterator[FakeChat]:
-    """The server at `chat.url` (which ends in /v1), on loopback, while the block runs."""
+def serve(chat: FakeChat, *, port: int = 0) -> Iterator[FakeChat]:
+    """The server at `chat.url` (which ends in /v1), on loopback, while the block runs.
+
+    Args:
+        chat: what it does.
+        port: where, so that it is the same server next time; another if that is taken.
+    """
     handler = type("Handler", (_Handler,), {"chat": chat})
-    with _Server(("127.0.0.1", 0), handler) as server:
+    with _listening(port, handler) as server:
         chat.url = f"http://127.0.0.1:{server.server_port}/v1"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
