@@ -27,6 +27,7 @@ def feature(sound: Sound, name: str, rate_hz: int = RATE) -> NDArray[np.float64]
     return hear([sound], rate_hz).features[:, FEATURES.index(name)]
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(cuts=st.lists(st.integers(0, 40 * RATE), max_size=5))
 def test_the_size_of_the_blocks_does_not_matter(cuts: list[int]) -> None:

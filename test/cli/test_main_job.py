@@ -62,6 +62,7 @@ def test_the_main_job_leaves_the_outputs(workplace: Any) -> None:
     assert all(stage["failed"] == 0 for stage in summary["stages"].values())
 
 
+@pytest.mark.slow
 def test_a_second_run_is_answered_by_the_first(workplace: Any) -> None:
     assert workplace.call(*QUICK).returncode == 0
     first = workplace.files()

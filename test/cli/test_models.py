@@ -31,6 +31,7 @@ def line(text: str, name: str) -> str:
     return next(line for line in text.splitlines() if f" {name} " in f" {line} ")
 
 
+@pytest.mark.slow
 def test_list_pull_verify(workplace: Any, hub: FakeHub) -> None:
     listed = workplace.call("models", "list")
     assert listed.returncode == 0, listed.stderr
@@ -122,6 +123,7 @@ def test_a_hub_that_is_silent_holds_a_run_up_for_five_seconds_at_most(workplace:
         assert time.monotonic() - began < 2 * offline_s + 6
 
 
+@pytest.mark.slow
 def test_a_run_fetches_what_it_lacks(workplace: Any, hub: FakeHub) -> None:
     done = workplace.call("--only", "separate", **online(hub))
     assert "fetching the weights htdemucs" in done.stderr

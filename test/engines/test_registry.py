@@ -81,6 +81,7 @@ def test_demucs_is_the_packages_own() -> None:
     assert {f"{signature}.safetensors" for signature in bag["models"]} < set(source.patterns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["ViT-B-32", "ViT-L-14"])
 def test_clip_weights_are_openais_with_quick_gelu(model: str) -> None:
     import open_clip
