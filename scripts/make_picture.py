@@ -22,7 +22,6 @@ from matplotlib.path import Path as Curve
 from PIL import Image
 
 import reelscope
-from reelscope.export.column import value_of
 from reelscope.export.columns import columns, flat_row
 from reelscope.media.clip import Clip
 from reelscope.notebook import (
@@ -88,7 +87,7 @@ def facts(record: VideoRecord) -> Iterator[tuple[str, str]]:
 
 def draw_chosen(figure: Figure, timeline: Axes, record: VideoRecord, data_root: Path) -> None:
     """The chosen frames with their reasons, each tied to its place in the timeline."""
-    choice = value_of(record, Choice)
+    choice = record.value(Choice)
     times_s = sorted(frame.time_s for frame in choice.frames) if choice else []
     room = (RIGHT - 0.015) / max(len(times_s), 1)
     for k, (time_s, (image, caption)) in enumerate(

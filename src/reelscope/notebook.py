@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from reelscope.export.column import value_of
 from reelscope.media.clip import Clip
 from reelscope.media.images import RGB
 from reelscope.media.pictures import read_jpeg
@@ -106,7 +105,7 @@ def draw_timeline(axes: Axes, record: VideoRecord, clip: Clip) -> None:
 
 
 def _draw_shots(axes: Axes, record: VideoRecord) -> None:
-    shots = value_of(record, Shots)
+    shots = record.value(Shots)
     for k, shot in enumerate(shots.shots if shots else ()):
         shade = "#f4f6f9" if k % 2 else "#e9edf3"
         axes.axvspan(shot.start_s, shot.end_s, color=shade, lw=0, zorder=0)
@@ -122,7 +121,7 @@ def _draw_sound(axes: Axes, record: VideoRecord, clip: Clip) -> None:
     times_s, peaks = waveform(clip)
     if not len(peaks):
         return
-    events = value_of(record, Events)
+    events = record.value(Events)
     colours = [colour_at(events.timeline if events else (), t) for t in times_s]
     heights = np.maximum(peaks / max(float(peaks.max()), 1e-6), 0.01)
     step_s = times_s[0] * 2
@@ -131,7 +130,7 @@ def _draw_sound(axes: Axes, record: VideoRecord, clip: Clip) -> None:
 
 
 def _draw_speech(axes: Axes, record: VideoRecord) -> None:
-    voice = value_of(record, Voice)
+    voice = record.value(Voice)
     for segment in voice.segments if voice else ():
         _draw_bar(
             axes,
@@ -193,7 +192,7 @@ def legend_handles(record: VideoRecord) -> list[Artist]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    events = value_of(record, Events)
+    events = record.value(Events)
     heard = [kind for kind in KIND_COLOURS if events and events.seconds.get(kind)]
     marks = [fate for fate, times_s in frame_fates(record).items() if times_s]
     return [
@@ -225,8 +224,8 @@ def colour_at(timeline: Sequence[Event], time_s: float) -> str:
 
 def frame_fates(record: VideoRecord) -> dict[Fate, list[float]]:
     """Times of the frames that were looked at, by what became of them."""
-    keyframes, quality = value_of(record, Keyframes), value_of(record, Quality)
-    similarity, choice = value_of(record, Similarity), value_of(record, Choice)
+    keyframes, quality = record.value(Keyframes), record.value(Quality)
+    similarity, choice = record.value(Similarity), record.value(Choice)
     fates: dict[float, Fate] = {f.time_s: "kept" for f in (keyframes.frames if keyframes else ())}
     for judged in quality.frames if quality else ():
         fates[judged.time_s] = judged.verdict
@@ -239,7 +238,7 @@ def frame_fates(record: VideoRecord) -> dict[Fate, list[float]]:
 
 def text_rows(record: VideoRecord) -> list[list[TextAppearance]]:
     """The on-screen texts in as few rows as none overlaps another."""
-    text = value_of(record, OnScreenText)
+    text = record.value(OnScreenText)
     rows: list[list[TextAppearance]] = []
     for seen in sorted(text.appearances if text else (), key=lambda a: (a.start_s, a.box[0][1])):
         row = next((row for row in rows if row[-1].end_s <= seen.start_s), None)
@@ -271,7 +270,7 @@ def contact_sheet(record: VideoRecord, data_root: Path) -> Figure:
 
 def description_text(record: VideoRecord) -> str:
     """What a model says of the video, or that it refused to; empty: none was asked."""
-    said = value_of(record, Description)
+    said = record.value(Description)
     if said and said.refusal:
         return f"Description refused: {said.refusal.reason or said.refusal.kind}"
     answer = said.dimensions.get("description") if said else None
@@ -281,7 +280,7 @@ def description_text(record: VideoRecord) -> str:
 def chosen_pictures(record: VideoRecord, data_root: Path) -> Iterator[tuple[RGB, str]]:
     """Picture and caption of the chosen frames, in order of time."""
     folder = data_root / "tiktok_frames" / record.source.frames_id
-    choice = value_of(record, Choice)
+    choice = record.value(Choice)
     for frame in sorted(choice.frames if choice else (), key=lambda f: f.time_s):
         reason = frame.reason.replace(" s)", "\N{NO-BREAK SPACE}s)")
         yield read_jpeg(folder / frame.file), f"{frame.time_s:.2f} s\n{reason}"

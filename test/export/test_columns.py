@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reelscope.export.column import Cell, value_of
+from reelscope.export.column import Cell
 from reelscope.export.columns import columns, in_order, stages_in_order
 from reelscope.export.columns import flat_row as row_of
 from reelscope.records import STAGE_VALUES, StageRecord, VideoRecord, Voice
@@ -134,9 +134,9 @@ def test_a_time_at_the_end_of_time_is_left_out(make: Make) -> None:
     assert naive["posted_at"] == datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
-def test_value_of_needs_an_ok(make: Make, failed: StageRecord) -> None:
-    assert isinstance(value_of(make(), Voice), Voice)
-    assert value_of(make(voice=failed), Voice) is None
+def test_a_value_needs_an_ok(make: Make, failed: StageRecord) -> None:
+    assert isinstance(make().value(Voice), Voice)
+    assert make(voice=failed).value(Voice) is None
 
 
 def test_a_sequence_is_sorted_and_a_stream_has_to_be(make: Make) -> None:

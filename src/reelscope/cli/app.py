@@ -111,18 +111,7 @@ def main_job(
         return
     from reelscope.cli import run
 
-    call = run.Call(
-        config=config,
-        batch_id=batch_id,
-        dry_run=dry_run,
-        batch_size=batch_size,
-        concurrency=concurrency,
-        limit_per_creator=limit_per_creator,
-        describe=describe,
-        max_cost_usd=max_cost_usd,
-        only=only,
-        skip=skip,
-    )
+    call = run.call_of(context.params)
     if csv and urls:
         raise UsageError("--csv and --urls: one of them")
     if urls:
@@ -133,6 +122,7 @@ def main_job(
 
 @app.command()
 def analyze(
+    context: typer.Context,
     paths: Annotated[
         list[Path], typer.Argument(help="Video files and folders.", show_default=False)
     ],
@@ -151,23 +141,13 @@ def analyze(
     """Analyse video files and folders, without a CSV."""
     from reelscope.cli import run
 
-    call = run.Call(
-        config=config,
-        batch_id=batch_id,
-        dry_run=dry_run,
-        batch_size=batch_size,
-        concurrency=concurrency,
-        limit_per_creator=limit_per_creator,
-        describe=describe,
-        max_cost_usd=max_cost_usd,
-        only=only,
-        skip=skip,
-    )
+    call = run.call_of(context.params)
     raise typer.Exit(run.files(paths, call))
 
 
 @app.command("import")
 def import_posts(
+    context: typer.Context,
     path: Annotated[Path, typer.Argument(help="CSV or NDJSON of 4CAT, or NDJSON of Zeeschuimer.")],
     media: Annotated[
         Path | None,
@@ -178,7 +158,10 @@ def import_posts(
     ] = False,
     config: Config = None,
     batch_id: BatchId = None,
+    resume: Resume = False,
     dry_run: DryRun = False,
+    batch_size: BatchSize = None,
+    concurrency: Concurrency = None,
     limit_per_creator: Limit = None,
     describe: Describe = False,
     max_cost_usd: MaxCost = None,
@@ -188,18 +171,7 @@ def import_posts(
     """Analyse TikTok posts that were collected with 4CAT or Zeeschuimer."""
     from reelscope.cli import run
 
-    call = run.Call(
-        config=config,
-        batch_id=batch_id,
-        dry_run=dry_run,
-        batch_size=None,
-        concurrency=None,
-        limit_per_creator=limit_per_creator,
-        describe=describe,
-        max_cost_usd=max_cost_usd,
-        only=only,
-        skip=skip,
-    )
+    call = run.call_of(context.params)
     raise typer.Exit(run.imported(path, call, media=media, fetch=fetch))
 
 

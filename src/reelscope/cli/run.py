@@ -6,13 +6,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from reelscope import settings as settings_module
 from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
@@ -64,6 +65,11 @@ class Call:
                 "description.max_cost_usd": self.max_cost_usd,
             },
         )
+
+
+def call_of(params: Mapping[str, Any]) -> Call:
+    """The shared flags out of all that a command was called with."""
+    return Call(**{flag.name: params[flag.name] for flag in fields(Call)})
 
 
 def creators(csv: Path, call: Call, *, source: str, since: str) -> int:

@@ -38,13 +38,6 @@ class Column:
     get: Callable[[VideoRecord], Cell]
 
 
-def value_of(record: VideoRecord, kind: type[V]) -> V | None:
-    """The value of the stage that `kind` belongs to, if that stage is Ok."""
-    stage = record.stages.get(kind.stage)
-    value = stage.value if stage and stage.status == "ok" else None
-    return value if isinstance(value, kind) else None
-
-
 def of_stage(
     kind: type[V], *rows: tuple[str, CellType, str | None, str, Callable[[V], Cell]]
 ) -> list[Column]:
@@ -52,7 +45,7 @@ def of_stage(
 
     def getter(read: Callable[[V], Cell]) -> Callable[[VideoRecord], Cell]:
         def get(record: VideoRecord) -> Cell:
-            value = value_of(record, kind)
+            value = record.value(kind)
             return None if value is None else read(value)
 
         return get

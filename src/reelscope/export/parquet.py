@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from reelscope.export.column import Cell, Column, value_of
+from reelscope.export.column import Cell, Column
 from reelscope.records import SCHEMA_VERSION, Embedding, VideoRecord
 
 ROWS_PER_GROUP = 1000
@@ -66,7 +66,7 @@ class ParquetRows:
             row: the record's cells.
             record: whose vector goes with them.
         """
-        value = value_of(record, Embedding)
+        value = record.value(Embedding)
         self._rows.append({**row, VECTOR: value.mean or None if value else None})
         if len(self._rows) >= ROWS_PER_GROUP:
             self._flush()

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from pydantic import JsonValue
 
-from reelscope.export.column import value_of
 from reelscope.export.columns import stages_in_order, texts_of
 from reelscope.export.description import as_evidence, evidence_of, title
 from reelscope.export.video import why_missing
@@ -96,7 +95,7 @@ class Report:
 
     def add(self, record: VideoRecord) -> None:
         """One more video."""
-        probe = value_of(record, Probe)
+        probe = record.value(Probe)
         self._seconds += (probe and probe.duration_s) or 0.0
         self._rows.append(f"| {' | '.join(_cells(record))} |")
         lines = "\n".join(self._lines(record))
@@ -114,7 +113,7 @@ class Report:
     def _lines(self, record: VideoRecord) -> Iterator[str]:
         for line in (*_facts(record), *_troubles(record)):
             yield f"- {line}"
-        if (choice := value_of(record, Choice)) and choice.frames:
+        if (choice := record.value(Choice)) and choice.frames:
             yield ""
             for frame in sorted(choice.frames, key=lambda f: f.time_s):
                 link = f"{self.frames_link}/{quote(record.source.frames_id)}/{quote(frame.file)}"
@@ -123,9 +122,9 @@ class Report:
 
 def _cells(record: VideoRecord) -> list[str]:
     """The row of the table at the top."""
-    probe, voice = value_of(record, Probe), value_of(record, Voice)
-    rate, events = value_of(record, SpeechRate), value_of(record, Events)
-    shots, text = value_of(record, Shots), value_of(record, OnScreenText)
+    probe, voice = record.value(Probe), record.value(Voice)
+    rate, events = record.value(SpeechRate), record.value(Events)
+    shots, text = record.value(Shots), record.value(OnScreenText)
     loudness = events.loudness.integrated_lufs if events else None
     return [
         escape(record.source.video_id, longest=60),
@@ -141,41 +140,41 @@ def _cells(record: VideoRecord) -> list[str]:
 
 def _facts(record: VideoRecord) -> Iterator[str]:
     """What was found, a line each."""
-    if description := value_of(record, Description):
+    if description := record.value(Description):
         yield from _description_lines(description)
-    if (platform := value_of(record, Platform)) and platform.caption:
+    if (platform := record.value(Platform)) and platform.caption:
         yield f"Caption: {escape(platform.caption)}"
-    if probe := value_of(record, Probe):
+    if probe := record.value(Probe):
         yield _file_line(probe)
-    if voice := value_of(record, Voice):
+    if voice := record.value(Voice):
         yield f"Speech: {_percent(voice.speech_share)} of the sound, {voice.speech_s:.1f} s"
-    if (rate := value_of(record, SpeechRate)) and _rate(rate):
+    if (rate := record.value(SpeechRate)) and _rate(rate):
         yield f"Speech rate: {_rate(rate)}" + _score(rate)
     yield from _heard(record)
-    if (said := value_of(record, Transcript)) and said.text:
+    if (said := record.value(Transcript)) and said.text:
         doubt = " (low accuracy)" if said.accuracy == "low" else ""
         yield f"Said{doubt}: {escape(said.text)}"
-    if (captions := value_of(record, Captions)) and captions.frames:
+    if (captions := record.value(Captions)) and captions.frames:
         yield f"Shown: {escape('; '.join(frame.text for frame in captions.frames))}"
-    if shots := value_of(record, Shots):
+    if shots := record.value(Shots):
         yield (
             f"Pictures: {_number(len(shots.shots), 'shot')}, {shots.cuts_per_minute:.1f} cuts "
             f"per minute, {shots.hook.cuts} in the first {shots.hook.end_s:.1f} s"
         )
-    if (text := value_of(record, OnScreenText)) and (texts := texts_of(text)):
+    if (text := record.value(OnScreenText)) and (texts := texts_of(text)):
         yield f"On screen: {escape(' / '.join(texts))}"
-    if (seen := value_of(record, Detections)) and seen.objects:
+    if (seen := record.value(Detections)) and seen.objects:
         names = ", ".join(f"{thing.label} {thing.seconds:.1f} s" for thing in seen.objects)
         yield f"Seen: {escape(names)}"
 
 
 def _heard(record: VideoRecord) -> Iterator[str]:
     """What there is to hear besides words."""
-    if events := value_of(record, Events):
+    if events := record.value(Events):
         yield _sound_line(events)
-    if (sounds := value_of(record, Sounds)) and sounds.tags:
+    if (sounds := record.value(Sounds)) and sounds.tags:
         yield f"Heard: {escape(', '.join(dict.fromkeys(tag.label for tag in sounds.tags)))}"
-    if (music := value_of(record, Music)) and music.recognised:
+    if (music := record.value(Music)) and music.recognised:
         yield _track_line(music.recognised[0])
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from math import exp
 from statistics import fmean
 
-from reelscope.export.column import value_of
 from reelscope.export.cues import Cue, clean, cues
 from reelscope.records import (
     Platform,
@@ -42,10 +41,10 @@ _WHY = {
 
 def text_files(record: VideoRecord) -> dict[str, str | None]:
     """Name -> content of each file; None: there is nothing to put into it."""
-    transcript = value_of(record, Transcript)
+    transcript = record.value(Transcript)
     if transcript is None:
         return dict.fromkeys(TEXT_FILES)
-    probe = value_of(record, Probe)
+    probe = record.value(Probe)
     shown = cues(transcript, until_s=probe.duration_s if probe else None)
     return dict(
         zip(
@@ -70,7 +69,7 @@ def transcription(record: VideoRecord, transcript: Transcript) -> str:
     and never take its place.
     """
     parts = ["\n".join(_head(record, transcript)), "\n".join(_body(transcript))]
-    platform = value_of(record, Platform)
+    platform = record.value(Platform)
     if platform is not None and platform.subtitles:
         lines = (f"  {clean(line)}" for line in platform.subtitles)
         title = f"Subtitles that {clean(platform.name)} gives, not made by this program:"

@@ -22,7 +22,6 @@ from pydantic import BaseModel, Field
 from reelscope.atomic import write_atomic
 from reelscope.audio.separate import STEMS
 from reelscope.errors import OutputError
-from reelscope.export.column import value_of
 from reelscope.export.transcript import text_files
 from reelscope.records import (
     SCHEMA_VERSION,
@@ -83,7 +82,7 @@ def export_video(record: VideoRecord, folder: Path) -> None:
     Raises:
         OutputError: a file cannot be written or removed.
     """
-    contents = (_audio(record), value_of(record, SpeechRate), _timestamps(record))
+    contents = (_audio(record), record.value(SpeechRate), _timestamps(record))
     for name, content in zip(VIDEO_FILES, contents, strict=True):
         if content is not None:
             write_atomic(folder / name, content.model_dump_json(indent=2) + "\n")
@@ -94,9 +93,9 @@ def export_video(record: VideoRecord, folder: Path) -> None:
             write_atomic(folder / name, text)
         else:
             _remove(folder / name)
-    if value_of(record, Embedding) is None:
+    if record.value(Embedding) is None:
         _remove(folder / EMBEDDINGS)
-    if value_of(record, Separation) is None:
+    if record.value(Separation) is None:
         for name in STEMS:
             _remove(folder / name)
 
@@ -114,7 +113,7 @@ def why_missing(record: VideoRecord, stage: str) -> str | None:
 
 
 def _audio(record: VideoRecord) -> AudioAnalysis | None:
-    voice, events = value_of(record, Voice), value_of(record, Events)
+    voice, events = record.value(Voice), record.value(Events)
     if voice is None and events is None:
         return None
     reasons = {kind.stage: why_missing(record, kind.stage) for kind in (Voice, Events, Sounds)}
@@ -123,13 +122,13 @@ def _audio(record: VideoRecord) -> AudioAnalysis | None:
         video_id=record.source.video_id,
         voice=voice,
         events=events,
-        sounds=value_of(record, Sounds),
+        sounds=record.value(Sounds),
         missing={stage: reason for stage, reason in reasons.items() if reason},
     )
 
 
 def _timestamps(record: VideoRecord) -> RepresentativeTimestamps | None:
-    choice = value_of(record, Choice)
+    choice = record.value(Choice)
     if choice is None:
         return None
     frames = tuple(sorted(choice.frames, key=lambda frame: frame.time_s))

@@ -101,6 +101,23 @@ def build_graph(settings: Settings, *, batch_folder: Path | None = None) -> Grap
     Raises:
         ConfigError: a file that a setting names cannot be used.
     """
+    from reelscope.media.probe import ProbeStage
+    from reelscope.pipeline.platform import PlatformStage
+
+    store, pool = WeightStore(settings.paths.models), ModelPool(settings.models.memory_gb)
+    return Graph(
+        [
+            PlatformStage(),
+            ProbeStage(settings.media),
+            *_sound_stages(settings, store, pool),
+            *_picture_stages(settings, store, pool),
+            _description(settings, batch_folder),
+        ]
+    )
+
+
+def _sound_stages(settings: Settings, store: WeightStore, pool: ModelPool) -> list[Stage]:
+    """What is heard."""
     from reelscope.audio.events import EventsStage
     from reelscope.audio.separate import SeparateStage
     from reelscope.audio.sounds import SoundsStage
@@ -108,13 +125,27 @@ def build_graph(settings: Settings, *, batch_folder: Path | None = None) -> Grap
     from reelscope.audio.transcribe import TranscribeStage
     from reelscope.audio.voice import VoiceStage
     from reelscope.engines.audio_spectrogram import SpectrogramTagger
-    from reelscope.engines.blip import BlipCaptioner
     from reelscope.engines.demucs import DemucsSeparator
+    from reelscope.engines.silero import SileroDetector
+
+    batch = settings.processing.batch_size
+    transcriber = _transcriber(settings, store, pool)
+    return [
+        VoiceStage(settings.voice, SileroDetector()),
+        EventsStage(settings.events),
+        SeparateStage(settings.separate, DemucsSeparator(store, pool), batch_size=batch),
+        SoundsStage(settings.sounds, SpectrogramTagger(store, pool), batch_size=batch),
+        TranscribeStage(settings.transcribe, transcriber, batch_size=batch),
+        SpeechRateStage(settings.speech_rate),
+        _music(settings),
+    ]
+
+
+def _picture_stages(settings: Settings, store: WeightStore, pool: ModelPool) -> list[Stage]:
+    """What is seen."""
+    from reelscope.engines.blip import BlipCaptioner
     from reelscope.engines.open_clip import OpenClipEmbedder
     from reelscope.engines.rapidocr import RapidOcrReader
-    from reelscope.engines.silero import SileroDetector
-    from reelscope.media.probe import ProbeStage
-    from reelscope.pipeline.platform import PlatformStage
     from reelscope.vision.caption import CaptionStage
     from reelscope.vision.choose import ChooseStage
     from reelscope.vision.detect import DetectStage
@@ -127,57 +158,22 @@ def build_graph(settings: Settings, *, batch_folder: Path | None = None) -> Grap
     from reelscope.vision.text import TextStage
     from reelscope.vision.vocabulary import load_vocabulary
 
-    store, pool = WeightStore(settings.paths.models), ModelPool(settings.models.memory_gb)
-    vocabulary = load_vocabulary(settings.paths.vocabulary)
-    return Graph(
-        [
-            PlatformStage(),
-            ProbeStage(settings.media),
-            VoiceStage(settings.voice, SileroDetector()),
-            EventsStage(settings.events),
-            SeparateStage(
-                settings.separate,
-                DemucsSeparator(store, pool),
-                batch_size=settings.processing.batch_size,
-            ),
-            SoundsStage(
-                settings.sounds,
-                SpectrogramTagger(store, pool),
-                batch_size=settings.processing.batch_size,
-            ),
-            TranscribeStage(
-                settings.transcribe,
-                _transcriber(settings, store, pool),
-                batch_size=settings.processing.batch_size,
-            ),
-            SpeechRateStage(settings.speech_rate),
-            _music(settings),
-            KeyframesStage(settings.keyframes, media=settings.media),
-            QualityStage(settings.quality),
-            SimilarityStage(settings.similarity),
-            StillsStage(settings.stills),
-            ShotsStage(settings.shots),
-            TextStage(settings.text, RapidOcrReader()),
-            DetectStage(
-                settings.detect,
-                vocabulary.objects,
-                _detector(settings, store, pool),
-                batch_size=settings.processing.batch_size,
-            ),
-            EmbedStage(
-                vocabulary,
-                OpenClipEmbedder(settings.models.embedder.model, store, pool),
-                batch_size=settings.processing.batch_size,
-            ),
-            ChooseStage(settings.choose),
-            CaptionStage(
-                settings.caption,
-                BlipCaptioner(store, pool),
-                batch_size=settings.processing.batch_size,
-            ),
-            _description(settings, batch_folder),
-        ]
-    )
+    batch = settings.processing.batch_size
+    words = load_vocabulary(settings.paths.vocabulary)
+    detector = _detector(settings, store, pool)
+    embedder = OpenClipEmbedder(settings.models.embedder.model, store, pool)
+    return [
+        KeyframesStage(settings.keyframes, media=settings.media),
+        QualityStage(settings.quality),
+        SimilarityStage(settings.similarity),
+        StillsStage(settings.stills),
+        ShotsStage(settings.shots),
+        TextStage(settings.text, RapidOcrReader()),
+        DetectStage(settings.detect, words.objects, detector, batch_size=batch),
+        EmbedStage(words, embedder, batch_size=batch),
+        ChooseStage(settings.choose),
+        CaptionStage(settings.caption, BlipCaptioner(store, pool), batch_size=batch),
+    ]
 
 
 def _description(settings: Settings, batch_folder: Path | None) -> DescribeStage:
