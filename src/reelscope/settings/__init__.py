@@ -8,6 +8,7 @@ from reelscope.settings.all import Settings
 from reelscope.settings.base import Positive, Section, Unit
 from reelscope.settings.description import AnswerField, Describe, Dimension, FieldType, Price
 from reelscope.settings.loading import DEFAULT_CONFIG, FAMILIAR_NAMES, PREFIX, load
+from reelscope.settings.music import MusicRecognition
 from reelscope.settings.sections import (
     Caption,
     Choose,
@@ -20,7 +21,6 @@ from reelscope.settings.sections import (
     Logging,
     Media,
     Models,
-    MusicRecognition,
     OpenAI,
     Paths,
     Processing,

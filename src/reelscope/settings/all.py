@@ -6,6 +6,7 @@ from typing import Any
 
 from reelscope.settings.base import Section
 from reelscope.settings.description import Describe
+from reelscope.settings.music import MusicRecognition
 from reelscope.settings.sections import (
     Caption,
     Choose,
@@ -16,7 +17,6 @@ from reelscope.settings.sections import (
     Logging,
     Media,
     Models,
-    MusicRecognition,
     OpenAI,
     Paths,
     Processing,

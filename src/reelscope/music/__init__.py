@@ -1,0 +1,1 @@
+"""The music library: which track is this, where in it, which are the same."""
