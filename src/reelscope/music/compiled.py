@@ -17,4 +17,4 @@ def compiled(function: F) -> F:
     compilation once per machine. Sums may not be reordered: the same sound gives the same
     fingerprint everywhere.
     """
-    return njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+    return njit(cache=True, nogil=True)(function)  # type: ignore[return-value]
