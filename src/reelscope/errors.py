@@ -4,7 +4,8 @@
     ├── UsageError                the call itself is wrong             (exit code 2)
     │   ├── ConfigError           config file, environment or flag
     │   ├── CsvError              the creators' CSV
-    │   └── BatchLocked           another run holds this batch
+    │   ├── BatchLocked           another run holds this batch
+    │   └── LibraryLocked         another process writes to this library
     ├── MediaError                a file that cannot give what was asked of it
     │   ├── UnreadableMedia       no container, or nothing in it that decodes
     │   └── MediaChanged          the file is not the one that was planned
@@ -20,6 +21,10 @@
     │       ├── RequestRefused    a remote service will not take this request
     │       └── AnswerUnusable    an answer that cannot be understood
     ├── CrawlFailed               a source did not give what was asked; its kind says why
+    ├── StoreError                a database or a library on disk
+    │   ├── DatabaseFailed        the database did not do its part, or is of another version
+    │   ├── LibraryDamaged        a file of the library is cut off, changed or gone
+    │   └── LibraryMismatch       a library of another version or made with other parameters
     ├── StageTimeout              an item took longer than its limit
     ├── OutputError               a result could not be written (disk full, no permission)
     └── RunStopped                the run gave up on purpose, with the reason
@@ -60,6 +65,12 @@ class CsvError(UsageError):
 
 class BatchLocked(UsageError):
     """Another process is working on the same batch."""
+
+    kind = "locked"
+
+
+class LibraryLocked(UsageError):
+    """Another process is writing to the same library."""
 
     kind = "locked"
 
@@ -194,6 +205,31 @@ class CrawlFailed(ReelscopeError):
     def passing(self) -> bool:
         """Whether the same request may succeed later without anybody doing anything."""
         return self.fault in ("rate_limited", "network", "blocked")
+
+
+class StoreError(ReelscopeError):
+    """A database, or a library on disk, did not do its part."""
+
+    kind = "store"
+
+
+class DatabaseFailed(StoreError):
+    """The database does not answer, refuses a row, or is of another version."""
+
+    kind = "database"
+    retryable = True
+
+
+class LibraryDamaged(StoreError):
+    """A file of the library is cut off, changed or gone."""
+
+    kind = "damaged"
+
+
+class LibraryMismatch(StoreError):
+    """The library was made by another version, or with other parameters."""
+
+    kind = "mismatch"
 
 
 class StageTimeout(ReelscopeError):

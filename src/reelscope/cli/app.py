@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from reelscope.cli.music import music_app
 from reelscope.errors import ReelscopeError, UsageError
 
 EXIT_NOTHING_SUCCEEDED = 1
@@ -282,6 +283,8 @@ def describe_collect(
     from reelscope.cli import describe as description_command
 
     raise typer.Exit(description_command.collect(batch_id, config))
+
+app.add_typer(music_app, name="music")
 
 
 def main() -> None:
