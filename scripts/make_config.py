@@ -20,7 +20,7 @@ HEAD = """\
 """
 
 
-FAMILIAR = {key: name for name, key in FAMILIAR_NAMES.items()}
+FAMILIAR = {key: name for name, keys in FAMILIAR_NAMES.items() for key in keys}
 
 
 def render() -> str:

@@ -68,6 +68,13 @@ def test_familiar_names_reach_their_key(name: str, tmp_path: Path) -> None:
     assert loaded != Settings()
 
 
+def test_one_familiar_name_may_reach_several_keys(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path / "c.yml", ""), environ={"BATCH_SIZE": "17"})
+    assert loaded.processing.batch_size == loaded.music.match.batch_size == 17
+    with pytest.raises(ConfigError, match="environment BATCH_SIZE"):
+        load(write(tmp_path / "c.yml", ""), environ={"BATCH_SIZE": "none of them"})
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 from reelscope.settings.base import Section
 from reelscope.settings.description import Describe
-from reelscope.settings.music import MusicRecognition
+from reelscope.settings.music import Music
 from reelscope.settings.sections import (
     Caption,
     Choose,
@@ -47,7 +47,7 @@ class Settings(Section):
     sounds: Sounds = Sounds()
     transcribe: Transcribe = Transcribe()
     speech_rate: SpeechRate = SpeechRate()
-    music: MusicRecognition = MusicRecognition()
+    music: Music = Music()
     keyframes: Keyframes = Keyframes()
     quality: Quality = Quality()
     similarity: Similarity = Similarity()
@@ -65,9 +65,9 @@ class Settings(Section):
 
     def public(self) -> dict[str, Any]:
         """As plain data without the secrets, for settings.yml."""
-        secret = {
+        secret: dict[str, Any] = {
             "crawl": {"proxy"},
-            "music": {"proxy"},
+            "music": {"proxy": True, "match": {"database"}},
             "tiktok": {"ms_token", "proxies"},
             "openai": {"api_key"},
         }

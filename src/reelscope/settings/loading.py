@@ -21,21 +21,25 @@ from reelscope.settings.all import Settings
 from reelscope.settings.base import Section
 
 FAMILIAR_NAMES = {
-    "BATCH_SIZE": "processing.batch_size",
-    "SAMPLE_RATE": "events.sample_rate_hz",
-    "LOG_LEVEL": "logging.level",
-    "WHISPER_MODEL_SIZE": "models.whisper.size",
-    "TIKTOK_MS_TOKEN": "tiktok.ms_token",
-    "TIKTOK_BROWSER": "tiktok.browser",
-    "OPENAI_API_KEY": "openai.api_key",
+    "BATCH_SIZE": ("processing.batch_size", "music.match.batch_size"),
+    "SAMPLE_RATE": ("events.sample_rate_hz",),
+    "LOG_LEVEL": ("logging.level",),
+    "WHISPER_MODEL_SIZE": ("models.whisper.size",),
+    "TIKTOK_MS_TOKEN": ("tiktok.ms_token",),
+    "TIKTOK_BROWSER": ("tiktok.browser",),
+    "OPENAI_API_KEY": ("openai.api_key",),
+    "SIMILARITY_THRESHOLD": ("music.match.similarity_threshold",),
+    "MAX_WORKERS": ("music.match.max_workers",),
+    "RETRY_ATTEMPTS": ("music.match.retry_attempts",),
+    "COMPARISON_DURATION": ("music.match.comparison_duration_s",),
 }
-"""Environment names that users of such tools know -> our key."""
+"""Environment names that users of such tools know -> our keys."""
 
 PREFIX = "REELSCOPE_"
 
 DEFAULT_CONFIG = Path("config/config.yml")
 _SECRET_SECTIONS = ("tiktok", "openai")  # a secret under a misspelt key is still one
-_SECRET_KEY = re.compile(r"(^|[_.])(token|key|secret|password|proxy)$")
+_SECRET_KEY = re.compile(r"(^|[_.])(token|key|secret|password|proxy|database)$")
 
 
 def load(
@@ -93,8 +97,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
     """(origin, key, value) of the familiar names, then of our own."""
-    for name, key in FAMILIAR_NAMES.items():
-        if environ.get(name):
+    for name, keys in FAMILIAR_NAMES.items():
+        for key in keys if environ.get(name) else ():
             yield f"environment {name}", key, _from_text(environ[name])
     for name, text in sorted(environ.items()):
         if name.startswith(PREFIX):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from reelscope.settings.base import Section
+from reelscope.settings.base import Positive, Section, Unit
 
 
 class MusicRecognition(Section):
@@ -39,4 +39,111 @@ class MusicRecognition(Section):
     )
     no_match_days: float = Field(
         14.0, ge=0, le=3650, description="So long is it remembered that Shazam knows a sound not."
+    )
+
+
+class MusicOriginals(Section):
+    """`music originals`: whose sound is in whose video."""
+
+    decide_by: Literal["calibrated", "hashes"] = Field(
+        "calibrated",
+        description="The rule that decides; hashes: the share of sampled hashes. Both are measured and kept.",
+    )
+    seniority: Literal["published", "length"] = Field(
+        "published",
+        description="The original is the older one, then the longer one; length: the longer one, then the older one.",
+    )
+    min_duration_s: float = Field(1.0, ge=0, le=60, description="Shorter sounds are too_short.")
+    min_hashes: int = Field(
+        20,
+        ge=1,
+        description="Sounds with fewer hashes are too_short; fewer that agree decide nothing.",
+    )
+    share: Unit = Field(
+        0.1, description="Rule hashes: of the sampled hashes, from here on a match."
+    )
+    merge_frames: int = Field(
+        1, ge=0, le=10, description="... that agree within so many frames of 20 ms."
+    )
+    segment_s: float = Field(
+        15.0, gt=0, description="... sampled from segments; one for each so many seconds,"
+    )
+    most_segments: int = Field(16, ge=1, le=1000, description="... at most so many,")
+    hashes_per_segment: int = Field(300, ge=1, le=100_000, description="... so many from each.")
+    false_positive_rate: float = Field(
+        1e-4,
+        gt=0,
+        le=0.1,
+        description="Rule calibrated: pairs of strangers that it may take for alike.",
+    )
+    sure_probability: Unit = Field(
+        0.99, description="Flagged below this probability, for a person to look at."
+    )
+    flag_margin: Unit = Field(
+        0.5, description="Rule hashes: flagged within this share of its threshold on either side."
+    )
+    candidate_hashes: int = Field(
+        5, ge=1, description="Hashes in common for two videos to be compared at all."
+    )
+    most_candidates: int = Field(
+        100, ge=1, le=10_000, description="At most so many videos are compared with a new one."
+    )
+    stop_rows: int = Field(
+        1000, ge=1, description="Stop-words: hashes that more rows have are not looked up,"
+    )
+    stop_share: Unit = Field(
+        0.05, description="... or, if that is more, rows for this share of all originals."
+    )
+    lease_s: float = Field(
+        600.0, gt=0, description="A worker that has not ended a video by then has lost it."
+    )
+    attempts: Positive = Field(3, description="So often a video is tried before it has failed.")
+
+
+class MusicMatch(Section):
+    """`music match`: which campaign's sound is in which video."""
+
+    engine: Literal["fingerprint", "dtw"] = Field(
+        "fingerprint",
+        description="fingerprint: spectral peaks, found anywhere and calibrated; dtw: MFCC and cosine DTW, whose similarity is above 95 for almost any two sounds.",
+    )
+    similarity_threshold: float = Field(
+        95.0,
+        ge=0,
+        le=100,
+        description="A video matches from this similarity on, 0-100; of fingerprint it is 100 times the probability.",
+    )
+    batch_size: Positive = Field(
+        32, description="Results that are written to the database and the records together."
+    )
+    max_workers: int = Field(
+        0, ge=0, le=256, description="Videos listened to at the same time; 0: as many as cores."
+    )
+    retry_attempts: int = Field(
+        3, ge=0, le=20, description="A download that failed in passing is tried again so often."
+    )
+    retry_wait_s: float = Field(
+        1.0, ge=0, le=60, description="Before the first of these, doubled before each further one."
+    )
+    comparison_duration_s: float = Field(
+        30.0, gt=0, le=600, description="dtw compares the first so many seconds."
+    )
+    dtw_mode: Literal["whole", "subsequence"] = Field(
+        "whole",
+        description="whole: beginning against beginning; subsequence: that of the video anywhere in the track.",
+    )
+    longest_video_s: float = Field(
+        3600.0, gt=0, le=36_000, description="fingerprint listens to at most so much of a video."
+    )
+    database: SecretStr | None = Field(
+        None,
+        description="Keeps the results: path or postgresql://...; null: music_matches.sqlite below paths.data.",
+    )
+
+
+class Music(MusicRecognition):
+    """Stage `music`: which track is heard. Local sources are always asked, Shazam if it is on."""
+
+    match: MusicMatch = Field(
+        MusicMatch(), description="`music match`: which campaign's sound is in which video."
     )
