@@ -54,6 +54,9 @@ class MusicOriginals(Section):
         description="The original is the older one, then the longer one; length: the longer one, then the older one.",
     )
     min_duration_s: float = Field(1.0, ge=0, le=60, description="Shorter sounds are too_short.")
+    most_listened_s: float = Field(
+        600.0, gt=0, description="Rule calibrated: so much of the shorter sound is compared."
+    )
     min_hashes: int = Field(
         20,
         ge=1,
@@ -146,4 +149,7 @@ class Music(MusicRecognition):
 
     match: MusicMatch = Field(
         MusicMatch(), description="`music match`: which campaign's sound is in which video."
+    )
+    originals: MusicOriginals = Field(
+        MusicOriginals(), description="`music originals`: whose sound is in whose video."
     )
