@@ -980,6 +980,34 @@ class Description(Value):
     usage: Usage = Field(description="What it took.")
 
 
+# -------------------------------------------------------------------------- campaigns
+
+
+class CampaignMatch(Value):
+    """Entry `campaign`, which `music match` writes: which campaign's sound is heard."""
+
+    stage = "campaign"
+
+    engine: Literal["fingerprint", "dtw"] = Field(description="Who compared.")
+    threshold: Number = Field(ge=0, le=100, description="A match from this similarity on, 0-100.")
+    matched: bool = Field(description="Whether the similarity reaches the threshold.")
+    similarity: Number = Field(
+        ge=0,
+        le=100,
+        description="With the most similar track, 0-100. fingerprint: 100 times the probability "
+        "of being right. dtw: above 95 for almost any two sounds.",
+    )
+    campaign_id: str | None = Field(description="Whose track that is; null: nothing is alike.")
+    track: str | None = Field(description="Its file, inside the campaign's folder.")
+    start_s: Seconds | None = Field(description="In the video: where the track is heard from ...")
+    end_s: Seconds | None = Field(description="... to.")
+    offset_s: Seconds | None = Field(description="In the track: what is heard at `start_s`.")
+    tempo: Number | None = Field(
+        description="How much faster than the track it runs: 1.06 is 6 %; null: not measured."
+    )
+    pitch: Number | None = Field(description="How much higher it sounds, as a factor.")
+
+
 STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
@@ -989,6 +1017,9 @@ STAGE_VALUES: dict[str, type[Value]] = {
     )
 }  # fmt: skip
 """Stage name -> the type of its value."""
+
+LATER_VALUES: dict[str, type[Value]] = {CampaignMatch.stage: CampaignMatch}
+"""Entries beside the stages', which commands of their own write -> the type of their value."""
 
 
 # --------------------------------------------------------------------------- records
@@ -1041,7 +1072,7 @@ class VideoRecord(Frozen):
         for name, stage in data["stages"].items():
             if not (isinstance(stage, dict) and isinstance(stage.get("value"), dict)):
                 stages[name] = stage
-            elif kind := STAGE_VALUES.get(name):
+            elif kind := STAGE_VALUES.get(name) or LATER_VALUES.get(name):
                 with suppress(ValidationError):
                     stages[name] = {**stage, "value": kind.model_validate(stage["value"])}
         return {**data, "stages": stages}

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from reelscope.records import STAGE_VALUES, StageRecord, Value, VideoRecord, VideoSource
+from reelscope.records import (
+    LATER_VALUES,
+    STAGE_VALUES,
+    StageRecord,
+    Value,
+    VideoRecord,
+    VideoSource,
+)
 
 BOX = ((1.0, 2.0), (30.0, 2.0), (30.0, 9.0), (1.0, 9.0))
 
@@ -200,6 +207,11 @@ VALUES: dict[str, dict[str, Any]] = {
         "frames": [{"time_s": 0.0, "file": "chosen_0.jpg", "text": "a woman holding a bottle"},
                    {"time_s": 1.0, "file": "chosen 1.jpg", "text": "a red bottle"}],
     },
+    "campaign": {
+        "engine": "fingerprint", "threshold": 95, "matched": True, "similarity": 99.75,
+        "campaign_id": "=spring", "track": "a/song.mp3", "start_s": 1.5, "end_s": 9.0,
+        "offset_s": 30.25, "tempo": 1.06, "pitch": 1.0,
+    },
     "describe": {
         "model": "gpt-4o-2024-08-06", "mode": "live",
         "dimensions": {
@@ -262,7 +274,7 @@ def make_record(
 ) -> VideoRecord:
     """A record; `changes` are stage -> dict of changed keys, or a StageRecord."""
     stages: dict[str, StageRecord] = {}
-    for number, (name, kind) in enumerate(STAGE_VALUES.items()):
+    for number, (name, kind) in enumerate({**STAGE_VALUES, **LATER_VALUES}.items()):
         change = changes.get(name, {})
         if name in without:
             continue

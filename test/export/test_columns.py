@@ -8,11 +8,12 @@ import pytest
 from reelscope.export.column import Cell
 from reelscope.export.columns import columns, in_order, stages_in_order
 from reelscope.export.columns import flat_row as row_of
-from reelscope.records import STAGE_VALUES, StageRecord, VideoRecord, Voice
+from reelscope.records import LATER_VALUES, STAGE_VALUES, StageRecord, VideoRecord, Voice
 from reelscope.settings import Describe
 
 Make = Callable[..., VideoRecord]
 COLUMNS = columns(Describe().dimensions)
+ENTRIES = (*STAGE_VALUES, *LATER_VALUES)
 
 
 def flat_row(record: VideoRecord) -> dict[str, Cell]:
@@ -26,8 +27,8 @@ def test_names_are_unique_and_every_column_is_explained() -> None:
         assert column.name.replace("_", "").isalnum()
         assert column.name == column.name.lower()
         assert column.description.endswith((".", "..."))
-        assert column.stage in {*STAGE_VALUES, "source", "record"}
-    assert {column.stage for column in COLUMNS} == {*STAGE_VALUES, "source", "record"}
+        assert column.stage in {*ENTRIES, "source", "record"}
+    assert {column.stage for column in COLUMNS} == {*ENTRIES, "source", "record"}
 
 
 def test_suffixes_agree_with_units() -> None:
@@ -70,7 +71,9 @@ def test_every_column_has_its_value(make: Make) -> None:
         "likely_products": "lipstick | mascara", "embedding_model": "ViT-B-32",
         "chosen_frames": 2, "chosen_times_s": "1.0 0.0",
         "frame_captions": "a woman holding a bottle | a red bottle",
-        "failed_stages": None, "skipped_stages": None, "analysis_s": 0.25 * len(STAGE_VALUES),
+        "campaign_id": "=spring", "campaign_similarity": 99.75, "campaign_track": "a/song.mp3",
+        "campaign_start_s": 1.5, "campaign_tempo": 1.06, "status_campaign": "ok",
+        "failed_stages": None, "skipped_stages": None, "analysis_s": 0.25 * len(ENTRIES),
         "status_voice": "ok",
     }  # fmt: skip
     assert {name: row[name] for name in known} == known
@@ -97,8 +100,14 @@ def test_a_stage_without_a_value_leaves_its_columns_empty(
     assert (row["failed_stages"], row["skipped_stages"]) == ("text", "voice")
 
 
+def test_below_the_threshold_no_campaign_is_named(make: Make) -> None:
+    row = flat_row(make(campaign={"matched": False, "similarity": 60.0}))
+    assert (row["campaign_similarity"], row["campaign_engine"]) == (60.0, "fingerprint")
+    assert [row[f"campaign_{key}"] for key in ("id", "track", "start_s", "offset_s")] == [None] * 4
+
+
 def test_a_record_of_nothing_has_a_row(make: Make) -> None:
-    row = flat_row(make(without=tuple(STAGE_VALUES)))
+    row = flat_row(make(without=ENTRIES))
     assert {name for name, value in row.items() if value is not None} == {
         "schema_version", "creator", "video_id", "path", "frames_folder", "analysis_s",
     }  # fmt: skip

@@ -19,6 +19,7 @@ from reelscope.export.dictionary import keys, render
 from reelscope.export.video import VIDEO_FILES, export_video
 from reelscope.pipeline.summary import Summary
 from reelscope.records import (
+    LATER_VALUES,
     STAGE_VALUES,
     Refusal,
     SentImage,
@@ -32,13 +33,14 @@ Make = Callable[..., VideoRecord]
 DIMENSIONS = Describe().dimensions
 COLUMNS = columns(DIMENSIONS)
 MODELS = [
-    ErrorRow, VideoRecord, Summary, *STAGE_VALUES.values(), *VIDEO_FILES.values(), Exchange,
-    CreatorDescription,
+    ErrorRow, VideoRecord, Summary, *STAGE_VALUES.values(), *LATER_VALUES.values(),
+    *VIDEO_FILES.values(), Exchange, CreatorDescription,
 ]  # fmt: skip
 
 WITHOUT_UNIT = {
     "score", "sharpness", "colourfulness", "blurred_below", "rate_variation", "syllables_per_word",
     "real_time_factor", "avg_logprob", "compression_ratio", "time_skew", "frequency_skew",
+    "similarity", "threshold", "tempo", "pitch",
 }  # fmt: skip
 """Numbers that are a plain ratio or a scale of their own."""
 
@@ -100,7 +102,10 @@ def test_every_key_of_a_record_is_explained(make: Make, failed: StageRecord, pag
     data["source"]["platform"] = json.loads(record.model_dump_json())["stages"]["platform"]["value"]
     assert_explained(data, known("## record.json", page))
     for name, stage in json.loads(record.model_dump_json())["stages"].items():
-        assert_explained(stage["value"], known(f"### Stage `{name}`", page))
+        assert_explained(
+            stage["value"],
+            known(f"### {'Entry' if name in LATER_VALUES else 'Stage'} `{name}`", page),
+        )
 
 
 def test_every_key_of_the_other_files_is_explained(

@@ -14,7 +14,9 @@ from statistics import fmean
 from reelscope.export.column import TEXT_JOINT, Cell, Column, of_stage
 from reelscope.export.description import description_columns
 from reelscope.records import (
+    LATER_VALUES,
     STAGE_VALUES,
+    CampaignMatch,
     Captions,
     CategoryMatch,
     Choice,
@@ -56,7 +58,7 @@ def columns(dimensions: Sequence[Dimension]) -> tuple[Column, ...]:
     Raises:
         ConfigError: two columns would have the same name.
     """
-    return (*_BEFORE, *description_columns(dimensions), *_RECORD)
+    return (*_BEFORE, *description_columns(dimensions), *_CAMPAIGN, *_RECORD)
 
 
 def flat_row(record: VideoRecord, table: Iterable[Column]) -> dict[str, Cell]:
@@ -84,7 +86,7 @@ def in_order(records: Iterable[VideoRecord]) -> Iterator[VideoRecord]:
 
 def stages_in_order(record: VideoRecord) -> list[tuple[str, StageRecord]]:
     """The stages as the vocabulary lists them, whatever order they ended in."""
-    known = list(STAGE_VALUES)
+    known = [*STAGE_VALUES, *LATER_VALUES]
     return sorted(
         record.stages.items(),
         key=lambda item: (known.index(item[0]) if item[0] in known else len(known), item[0]),
@@ -538,6 +540,27 @@ _CAPTIONS = of_stage(
      lambda v: TEXT_JOINT.join(frame.text for frame in v.frames) or None),
 )  # fmt: skip
 
+_CAMPAIGN = of_stage(
+    CampaignMatch,
+    ("campaign_id", "text", None, "Campaign whose sound is heard, by `music match`; empty: none "
+     "reaches the threshold.", lambda v: v.campaign_id if v.matched else None),
+    ("campaign_similarity", "number", "0-100", "Similarity with the most similar track of any "
+     "campaign, also below the threshold.", lambda v: v.similarity),
+    ("campaign_track", "text", None, "The matched track: a file of the campaign's folder.",
+     lambda v: v.track if v.matched else None),
+    ("campaign_start_s", "number", "s", "In the video: where the track is heard from.",
+     lambda v: v.start_s if v.matched else None),
+    ("campaign_end_s", "number", "s", "In the video: where it is heard to.",
+     lambda v: v.end_s if v.matched else None),
+    ("campaign_offset_s", "number", "s", "In the track: what is heard there first.",
+     lambda v: v.offset_s if v.matched else None),
+    ("campaign_tempo", "number", None, "How much faster than the track it runs, as a factor.",
+     lambda v: v.tempo if v.matched else None),
+    ("campaign_pitch", "number", None, "How much higher than the track it sounds, as a factor.",
+     lambda v: v.pitch if v.matched else None),
+    ("campaign_engine", "text", None, "Who compared: fingerprint or dtw.", lambda v: v.engine),
+)  # fmt: skip
+
 _RECORD = [
     Column("failed_stages", "text", None, "Stages that failed, separated by blanks; why stands "
            "in errors.csv.", "record", _stages_that("failed")),
@@ -548,7 +571,7 @@ _RECORD = [
     *(
         Column(f"status_{name}", "text", None, f"How stage `{name}` ended: ok, skipped, failed; "
                "empty if it did not run.", "record", _status(name))
-        for name in STAGE_VALUES
+        for name in (*STAGE_VALUES, *LATER_VALUES)
     ),
 ]  # fmt: skip
 

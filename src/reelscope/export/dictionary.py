@@ -24,7 +24,14 @@ from reelscope.export.batch import ErrorRow
 from reelscope.export.columns import columns
 from reelscope.export.description import in_short, title
 from reelscope.export.video import VIDEO_FILES
-from reelscope.records import SCHEMA_VERSION, STAGE_VALUES, Description, Evidence, VideoRecord
+from reelscope.records import (
+    LATER_VALUES,
+    SCHEMA_VERSION,
+    STAGE_VALUES,
+    Description,
+    Evidence,
+    VideoRecord,
+)
 from reelscope.settings import AnswerField, Dimension, FieldType
 
 
@@ -103,6 +110,10 @@ def _stage_parts(dimensions: Sequence[Dimension]) -> Iterator[str]:
             yield _DIMENSIONS
             asked = (key for dimension in dimensions for key in answer_keys(dimension))
             yield _rows_of(asked)
+    for name, model in LATER_VALUES.items():
+        yield f"### Entry `{name}`: keys of `stages.{name}.value`\n"
+        yield f"{_about(model)}\n"
+        yield _key_table(model)
 
 
 def _file_parts() -> Iterator[str]:
