@@ -27,6 +27,7 @@ from typing import Any, Final
 from reelscope.atomic import not_written, remove_temporaries, write_atomic
 from reelscope.errors import LibraryDamaged, LibraryLocked, LibraryMismatch
 from reelscope.music import fingerprint
+from reelscope.music import segment as segments
 from reelscope.music.index_file import (
     ArrayFile,
     Parameters,
@@ -46,8 +47,16 @@ MOST_SEGMENT_BYTES: Final = 4 << 30
 _TRIES: Final = 100
 """For a reader who is overtaken by merges; each try means that somebody merged meanwhile."""
 
-MADE_WITH: Final[Parameters] = {"version": fingerprint.VERSION, **fingerprint.PARAMETERS}
-"""All that decides what a fingerprint is; an index made otherwise is refused."""
+MADE_WITH: Final[Parameters] = {
+    "version": fingerprint.VERSION,
+    **fingerprint.PARAMETERS,
+    "fan_out": segments.FAN_OUT,
+    "bin_bits": segments.BIN_BITS,
+    "step_bits": segments.STEP_BITS,
+    "gap_bits": segments.GAP_BITS,
+    "block_bits": segments.BLOCK_BITS,
+}
+"""All that decides what a fingerprint and a segment are; an index made otherwise is refused."""
 
 
 @dataclass(frozen=True)
