@@ -631,10 +631,9 @@ def _distractor(rng: Rng, constellations: Sequence[Constellation]) -> Constellat
     frames = np.concatenate([frames, more_frames[inside]])
     bins = np.concatenate([bins, more_bins[inside]])
     most = round(len(one.frames) / max(1, one.length) * length)
-    kept = rng.permutation(len(frames))[:most]
-    frames, bins = frames[kept], bins[kept]
-    order = np.lexsort((bins, frames))
-    return type(one)(frames[order].astype(np.int32), bins[order].astype(np.int16), length)
+    places = np.unique(frames << 16 | bins)  # by time, then by frequency
+    places = np.sort(rng.permutation(places)[:most])
+    return type(one)((places >> 16).astype(np.int32), (places & 0xFFFF).astype(np.int16), length)
 
 
 def _warped(rng: Rng, one: Constellation) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
