@@ -8,7 +8,13 @@ from reelscope.settings.all import Settings
 from reelscope.settings.base import Positive, Section, Unit
 from reelscope.settings.description import AnswerField, Describe, Dimension, FieldType, Price
 from reelscope.settings.loading import DEFAULT_CONFIG, FAMILIAR_NAMES, PREFIX, load
-from reelscope.settings.music import Music, MusicMatch, MusicOriginals, MusicRecognition
+from reelscope.settings.music import (
+    Music,
+    MusicLibrarySettings,
+    MusicMatch,
+    MusicOriginals,
+    MusicRecognition,
+)
 from reelscope.settings.sections import (
     Caption,
     Choose,
@@ -58,6 +64,7 @@ __all__ = [
     "Media",
     "Models",
     "Music",
+    "MusicLibrarySettings",
     "MusicMatch",
     "MusicOriginals",
     "MusicRecognition",

@@ -67,7 +67,7 @@ class Settings(Section):
         """As plain data without the secrets, for settings.yml."""
         secret: dict[str, Any] = {
             "crawl": {"proxy"},
-            "music": {"proxy": True, "match": {"database"}},
+            "music": {"proxy": True, "library": {"database"}, "match": {"database"}},
             "tiktok": {"ms_token", "proxies"},
             "openai": {"api_key"},
         }

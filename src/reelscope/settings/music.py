@@ -144,9 +144,44 @@ class MusicMatch(Section):
     )
 
 
+class MusicLibrarySettings(Section):
+    """The music library: where it is, and how tracks are added and identified."""
+
+    folder: Path | None = Field(
+        None, description="catalogue.sqlite and index/ stand there; null: library below paths.data."
+    )
+    database: SecretStr | None = Field(
+        None,
+        description="The catalogue elsewhere: path or postgresql://...; the index stays in the folder.",
+    )
+    workers: int | None = Field(
+        None, ge=1, le=256, description="Files listened to at once; null: one per core, up to 16."
+    )
+    tracks_per_segment: int = Field(
+        64, ge=1, le=10_000, description="New tracks that are written, and then reported, together;"
+    )
+    report_after_s: float = Field(
+        30.0, gt=0, le=3600, description="... or what there is after so many seconds."
+    )
+    most_segments: int = Field(
+        16,
+        ge=1,
+        le=1000,
+        description="Files of the index; with more of them the smallest are merged.",
+    )
+    attempts: int = Field(3, ge=1, le=20, description="For a URL whose fetching failed in passing.")
+    wait_s: float = Field(
+        1.0, ge=0, le=60, description="Before the second attempt, doubled before each further one."
+    )
+    false_positive_rate: float = Field(
+        1e-4, gt=0, le=0.1, description="Share of unknown clips for which a track may be named."
+    )
+
+
 class Music(MusicRecognition):
     """Stage `music`: which track is heard. Local sources are always asked, Shazam if it is on."""
 
+    library: MusicLibrarySettings = Field(MusicLibrarySettings(), description="The music library.")
     match: MusicMatch = Field(
         MusicMatch(), description="`music match`: which campaign's sound is in which video."
     )
