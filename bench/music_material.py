@@ -144,7 +144,8 @@ def retempo(sound: Sound, tempo: float, *, by_waveform: bool = False) -> Sound:
     """`tempo` times faster at the same pitch.
 
     Two ways, as editors differ: a phase vocoder with identity phase locking (J. Laroche and
-    M. Dolson, 1999), or by_waveform, FFmpeg's atempo (waveform similarity overlap-add).
+    M. Dolson, 1999), or by_waveform, FFmpeg's atempo (waveform similarity overlap-add), whose
+    onsets are 5 to 20 ms beside their places.
     """
     return _by_waveform(sound, tempo) if by_waveform else _by_phases(sound, tempo)
 
@@ -199,10 +200,6 @@ def _locked_phases(
     return out
 
 
-_ATEMPO_EARLY = 800
-"""Samples by which atempo's output is ahead (it begins inside its first window), +- 5 ms."""
-
-
 def _by_waveform(sound: Sound, tempo: float) -> Sound:
     graph = av.filter.Graph()
     source = graph.add_abuffer(format="flt", sample_rate=RATE_HZ, layout="mono")
@@ -225,8 +222,7 @@ def _by_waveform(sound: Sound, tempo: float) -> Sound:
             parts.append(graph.pull().to_ndarray()[0])
         except (av.BlockingIOError, av.EOFError):
             break
-    early = np.zeros(_ATEMPO_EARLY, np.float32)
-    return np.concatenate([early, *parts])[: round(len(sound) / tempo)].astype(np.float32)
+    return np.concatenate(parts)[: round(len(sound) / tempo)].astype(np.float32)
 
 
 # -------------------------------------------------------------- codecs, rooms, telephones
