@@ -142,7 +142,10 @@ def test_a_catalogue_is_taken_over_only_where_there_is_none(catalogue: Catalogue
         catalogue.take_over([], "two")
     catalogue.clear()
     assert catalogue.list_tracks() == []
-    catalogue.take_over([], "two")
+    with pytest.raises(UsageError, match="has a library already"):
+        catalogue.take_over(tracks, "two")
+    catalogue.take_over(tracks, "one")
+    assert catalogue.list_tracks() == tracks
 
 
 @pytest.mark.parametrize(

@@ -318,6 +318,15 @@ class IndexWriter:
                 self._merge(group, without)
         return len(self._manifest.entries)
 
+    def clear(self) -> None:
+        """Take all segments out.
+
+        Raises:
+            OutputError: they still count.
+        """
+        self._replace(())
+        self.clean()
+
     def clean(self) -> None:
         """Remove files that nobody names."""
         named = {entry.name for entry in self._manifest.entries}

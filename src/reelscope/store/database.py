@@ -187,6 +187,14 @@ class Database:
             with connection.begin():
                 yield connection
 
+    def check(self) -> list[str]:
+        """What is wrong inside; PostgreSQL checks its pages as it reads them."""
+        if self.dialect != "sqlite":
+            return []
+        with self.reading() as connection:
+            found = connection.exec_driver_sql("PRAGMA integrity_check(10)").scalars().all()
+        return [f"{self.name}: {line}" for line in found if line != "ok"]
+
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
         try:

@@ -38,8 +38,9 @@ Status: TypeAlias = Literal["ready", "failed"]
 
 LONGEST_ID: Final = 200
 """Characters of an id."""
-LONGEST_TEXT: Final = 2000
-"""Characters of any other text; what is longer is cut."""
+LONGEST_TEXT: Final = 500
+"""Characters of a title, a name, a campaign; what is longer is cut. An index of PostgreSQL takes
+2704 bytes (its documentation, "B-Tree Indexes"): so many characters fit in any script."""
 AT_ONCE: Final = 500
 """Rows asked for by id in one statement: SQLite takes 999 parameters at least."""
 
@@ -53,7 +54,7 @@ TRACKS = Table(
     Column("album", Text),
     Column("genre", Text),
     Column("campaign", Text, index=True),
-    Column("source_url", Text, index=True),
+    Column("source_url", Text),
     Column("path", Text),
     Column("duration_s", Float),
     Column("sha256", Text, index=True),
@@ -75,6 +76,7 @@ _ONLY: Final = 1
 
 EDITABLE: Final = ("title", "artist", "album", "genre", "campaign", "source_url", "path")
 """What `update` may change."""
+_EXACT: Final = ("source_url", "path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,9 @@ class Wanted:
     text: str | None = None
 
 
+EVERYTHING: Final = Wanted()
+
+
 def check_id(given: str) -> str:
     """An id as it is kept, in Unicode's normal form C.
 
@@ -169,6 +174,17 @@ def clean_text(given: str | None) -> str | None:
         return None
     kept = "".join(c if unicodedata.category(c) not in ("Cc", "Cs") else " " for c in given)
     return " ".join(kept[: 4 * LONGEST_TEXT].split())[:LONGEST_TEXT].strip() or None
+
+
+def exact_text(given: str | None) -> str | None:
+    """A path or an address: as it is, or None if a database cannot hold it so."""
+    if given is None or "\0" in given:
+        return None
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return None
+    return given or None
 
 
 class Catalogue:
@@ -215,7 +231,7 @@ class Catalogue:
             yield from map(_track, rows)
 
     def list_tracks(
-        self, wanted: Wanted = Wanted(), *, limit: int | None = None, after: str | None = None
+        self, wanted: Wanted = EVERYTHING, *, limit: int | None = None, after: str | None = None
     ) -> list[Track]:
         """The tracks that are meant, by id.
 
@@ -230,7 +246,7 @@ class Catalogue:
         with self.database.reading() as connection:
             return [_track(row) for row in connection.execute(query)]
 
-    def count(self, wanted: Wanted = Wanted()) -> int:
+    def count(self, wanted: Wanted = EVERYTHING) -> int:
         """How many tracks are meant."""
         query = select(func.count()).select_from(TRACKS).where(*_conditions(wanted))
         with self.database.reading() as connection:
@@ -293,7 +309,10 @@ class Catalogue:
             id_: of the track.
             values: by the names in EDITABLE; None or empty: not known.
         """
-        kept = {name: clean_text(value) for name, value in values.items()}
+        kept = {
+            name: exact_text(value) if name in _EXACT else clean_text(value)
+            for name, value in values.items()
+        }
         if unknown := sorted(set(kept) - set(EDITABLE)):
             raise UsageError(f"{unknown[0]} of a track cannot be changed")
         with self.database.begin() as connection:
@@ -317,22 +336,22 @@ class Catalogue:
         return there
 
     def clear(self) -> None:
-        """Remove everything; the catalogue belongs to no index then."""
+        """Remove all tracks."""
         with self.database.begin() as connection:
             _change(connection)
             connection.execute(delete(TRACKS))
-            connection.execute(update(_STATE).values(index_id=None))
 
     def take_over(self, tracks: Iterable[Track], index_id: str) -> None:
         """Become the catalogue of another library: all of it or nothing.
 
         Raises:
-            UsageError: there are tracks here, or it belongs to an index.
+            UsageError: there are tracks here, or it belongs to another index.
         """
         with self.database.begin() as connection:
             _change(connection)
             state = connection.execute(select(_STATE)).one()
-            if state.index_id is not None or connection.execute(select(TRACKS.c.id)).first():
+            bound = state.index_id not in (None, index_id)
+            if bound or connection.execute(select(TRACKS.c.id)).first():
                 raise UsageError(f"{self.database.name} has a library already")
             most = 0
             for track in tracks:
