@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from reelscope.cli import music_match  # noqa: F401  (registers its command)
 from reelscope.cli.music import music_app
 from reelscope.errors import ReelscopeError, UsageError
 
@@ -283,6 +284,7 @@ def describe_collect(
     from reelscope.cli import describe as description_command
 
     raise typer.Exit(description_command.collect(batch_id, config))
+
 
 app.add_typer(music_app, name="music")
 
