@@ -10,6 +10,7 @@ from reelscope.settings.description import AnswerField, Describe, Dimension, Fie
 from reelscope.settings.loading import DEFAULT_CONFIG, FAMILIAR_NAMES, PREFIX, load
 from reelscope.settings.music import (
     Music,
+    MusicDedupe,
     MusicLibrarySettings,
     MusicMatch,
     MusicOriginals,
@@ -64,6 +65,7 @@ __all__ = [
     "Media",
     "Models",
     "Music",
+    "MusicDedupe",
     "MusicLibrarySettings",
     "MusicMatch",
     "MusicOriginals",

@@ -67,7 +67,12 @@ class Settings(Section):
         """As plain data without the secrets, for settings.yml."""
         secret: dict[str, Any] = {
             "crawl": {"proxy"},
-            "music": {"proxy": True, "library": {"database"}, "match": {"database"}},
+            "music": {
+                "proxy": True,
+                "library": {"database"},
+                "match": {"database"},
+                "dedupe": {"database"},
+            },
             "tiktok": {"ms_token", "proxies"},
             "openai": {"api_key"},
         }

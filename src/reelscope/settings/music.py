@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from reelscope.settings.base import Positive, Section, Unit
 
@@ -45,6 +45,10 @@ class MusicRecognition(Section):
 class MusicOriginals(Section):
     """`music originals`: whose sound is in whose video."""
 
+    database: SecretStr | None = Field(
+        None,
+        description="Where the videos stand: path or postgresql://...; null: originals.sqlite below paths.data.",
+    )
     decide_by: Literal["calibrated", "hashes"] = Field(
         "calibrated",
         description="The rule that decides; hashes: the share of sampled hashes. Both are measured and kept.",
@@ -178,6 +182,68 @@ class MusicLibrarySettings(Section):
     )
 
 
+class MusicDedupe(Section):
+    """`music dedupe`: which assets of a whole library are the same sound."""
+
+    engine: Literal["auto", "libchromaprint", "fpcalc", "own"] = Field(
+        "auto",
+        description="Computes the Chromaprints; auto: the first of these that is here. own needs nothing.",
+    )
+    identical: Unit = Field(0.95, description="Pairs are identical from this similarity on,")
+    same_content: Unit = Field(0.8, description="... have the same content from this one on,")
+    related: Unit = Field(
+        0.6, description="... are related versions from this one on; below it they are different."
+    )
+    joins: tuple[Literal["identical", "same_content", "related"], ...] = Field(
+        ("identical", "same_content"),
+        description="Pairs of these classes hold groups together; others are listed as pairs.",
+    )
+    join_coverage: Unit = Field(
+        0.75,
+        description="... if they overlap in this share of the longer one: an excerpt is no duplicate.",
+    )
+    least_confidence: Unit = Field(
+        0.99,
+        description="... and are no chance with this confidence; related versions are not listed below it.",
+    )
+    min_overlap_s: float = Field(
+        10.0, ge=0.1, le=3600, description="Pairs are compared over this much, or the shorter one,"
+    )
+    min_overlap_share: float = Field(
+        0.5, gt=0, le=1, description="... and over this share of the shorter one."
+    )
+    all_pairs_assets: int = Field(
+        300,
+        ge=0,
+        le=5000,
+        description="Up to so many assets every pair is compared; more go through an index.",
+    )
+    frequent_share: Unit = Field(
+        0.02, description="Stop-words: items of more than this share of the assets count little."
+    )
+    batch_size: Positive = Field(32, description="Fingerprints written to the table together.")
+    workers: int = Field(0, ge=0, le=256, description="Listen at the same time; 0: all cores.")
+    most_files: int = Field(
+        4, ge=1, le=256, description="Downloaded files that are on the disk at the same time."
+    )
+    retry_attempts: int = Field(
+        3, ge=0, le=20, description="A download that failed in passing is tried again so often."
+    )
+    retry_wait_s: float = Field(
+        1.0, ge=0, le=60, description="Before the first of these, doubled before each further one."
+    )
+    database: SecretStr | None = Field(
+        None,
+        description="Keeps the fingerprints: path or postgresql://...; null: audio_fingerprint.sqlite below paths.data.",
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> MusicDedupe:
+        if not self.related <= self.same_content <= self.identical:
+            raise ValueError("music.dedupe: related <= same_content <= identical must hold")
+        return self
+
+
 class Music(MusicRecognition):
     """Stage `music`: which track is heard. Local sources are always asked, Shazam if it is on."""
 
@@ -187,4 +253,7 @@ class Music(MusicRecognition):
     )
     originals: MusicOriginals = Field(
         MusicOriginals(), description="`music originals`: whose sound is in whose video."
+    )
+    dedupe: MusicDedupe = Field(
+        MusicDedupe(), description="`music dedupe`: which assets are the same sound."
     )
