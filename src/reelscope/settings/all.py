@@ -71,6 +71,7 @@ class Settings(Section):
                 "proxy": True,
                 "library": {"database"},
                 "match": {"database"},
+                "originals": {"database"},
                 "dedupe": {"database"},
             },
             "tiktok": {"ms_token", "proxies"},

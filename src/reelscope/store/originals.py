@@ -501,6 +501,11 @@ class OriginalsStore:
         with self.database.reading() as connection:
             return next(_videos(connection, VIDEOS.c.video_id == video_id), None)
 
+    def numbered(self, number: int) -> Video | None:
+        """The video of this number."""
+        with self.database.reading() as connection:
+            return next(_videos(connection, VIDEOS.c.id == number), None)
+
     def copies(self, original: int) -> list[Video]:
         """The matches of an original, by number."""
         with self.database.reading() as connection:
