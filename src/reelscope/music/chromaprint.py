@@ -68,6 +68,16 @@ def available() -> tuple[Engine, ...]:
     return tuple(engine for engine in ENGINES if here[engine])
 
 
+def require(engine: Engine) -> None:
+    """Make sure that this one is here.
+
+    Raises:
+        EngineUnavailable: it is not on this machine.
+    """
+    if engine not in available():
+        raise EngineUnavailable(f"{engine} is not installed", remedy=_REMEDIES[engine])
+
+
 def chromaprint(
     path: Path, engine: Engine | None = None, *, check_time: Callable[[], None] = never
 ) -> Chromaprint:
@@ -84,8 +94,7 @@ def chromaprint(
         UnreadableMedia: it is no media file, has no sound, or nothing of it decodes.
     """
     chosen = engine or available()[0]
-    if chosen not in available():
-        raise EngineUnavailable(f"{chosen} is not installed", remedy=_REMEDIES[chosen])
+    require(chosen)
     way = open_sound(path)
     if chosen == "fpcalc":
         return _by_fpcalc(path, way)
@@ -124,11 +133,17 @@ class _LibraryListener:
         self._context.start(RATE_HZ, 1)
 
     def feed(self, samples: NDArray[np.int16]) -> None:
-        self._context.feed(samples.tobytes())
+        try:
+            self._context.feed(samples.tobytes())
+        except self._binding.FingerprintError as error:
+            raise EngineFailed("libchromaprint does not take the sound") from error
 
     def finish(self) -> NDArray[np.uint32]:
-        packed = self._context.finish()
-        return np.array(self._binding.decode_fingerprint(packed)[0], np.uint32)
+        try:
+            packed = self._context.finish()
+            return np.array(self._binding.decode_fingerprint(packed)[0], np.uint32)
+        except self._binding.FingerprintError as error:
+            raise EngineFailed("libchromaprint gives no fingerprint") from error
 
 
 def _by_fpcalc(path: Path, way: Way) -> Chromaprint:
