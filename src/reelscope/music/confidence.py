@@ -1,0 +1,66 @@
+"""How sure is it that this is the track? One number, and what it means.
+
+A logistic model of the traits of a place (evidence.py) with weights fitted by
+`python bench/fit_music.py` on clips whose answer is known: half of them are in no track. What
+it gives is the log of the odds; the false positives of clips in no track fall off with it
+exponentially, which gives the threshold for any rate that is set in advance.
+"""
+
+from __future__ import annotations
+
+import math
+
+from reelscope.music.evidence import Traits
+from reelscope.music.fingerprint import FRAMES_PER_S
+
+WEIGHTS: dict[str, float] = {
+    "one": -8.0,
+    "score": 0.6,
+    "beside": -0.5,
+    "weakest": 0.6,
+    "weak": 0.6,
+    "standing": 4.0,
+    "high": 4.0,
+    "met": 4.0,
+    "votes": 0.5,
+    "plain": 0.3,
+    "rate": 0.5,
+}
+"""Of `features`, in log-odds per unit."""
+LEVEL, FALL, AT_RATE = 3.0, 1.0, 1e-3
+"""A share AT_RATE of the clips that are in no track reach LEVEL; e times fewer for every FALL."""
+
+
+def features(traits: Traits) -> dict[str, float]:
+    """What the model sees."""
+    seconds = max(traits.end - traits.start, 1) / FRAMES_PER_S
+    return {
+        "one": 1.0,
+        "score": min(traits.score, 40.0),
+        "beside": traits.beside,
+        "weakest": min(traits.weakest, 12.0),
+        "weak": min(traits.weak, 12.0),
+        "standing": traits.standing,
+        "high": traits.high,
+        "met": traits.met,
+        "votes": math.log(max(traits.votes, 1)),
+        "plain": min(traits.score, 40.0) if traits.plain else 0.0,
+        "rate": min(traits.score / seconds**0.5, 15.0),
+    }
+
+
+def log_odds(traits: Traits) -> float:
+    """Of the place being right, for a clip that is in the library with even odds."""
+    return float(sum(WEIGHTS[name] * value for name, value in features(traits).items()))
+
+
+def probability(odds: float) -> float:
+    """Of being right, 0 to 1, from log-odds."""
+    return 1 / (1 + math.exp(-min(max(odds, -700.0), 700.0)))
+
+
+def threshold(false_positive_rate: float) -> float:
+    """The log-odds that clips in no track reach at this rate; -inf for 1 and more."""
+    if false_positive_rate >= 1:
+        return -math.inf
+    return LEVEL + FALL * math.log(AT_RATE / false_positive_rate)
