@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -313,7 +313,7 @@ class MusicLibrary:
             OutputError: the disk is full; what was reported is there, the rest is not.
         """
         coming = new_tracks(sources, campaign=campaign)
-        with self.index.writer() as writer:
+        with self._writing() as writer:
             work = _Adding(self, writer, replaces=replaces, told=told)
             patience_s = self.settings.report_after_s / 4
             try:
@@ -369,22 +369,24 @@ class MusicLibrary:
         Raises:
             LibraryLocked: another process is adding.
         """
-        with self.index.writer() as writer:
-            self._bind(writer)
+        with self._writing() as writer:
             return writer.compact(self._dead())
 
     def _dead(self) -> frozenset[int]:
         numbers = self.catalogue.numbers()
         return self.index.snapshot().numbers() - numbers
 
-    def _bind(self, writer: IndexWriter) -> None:
+    @contextmanager
+    def _writing(self) -> Iterator[IndexWriter]:
+        """The one who may write; index and catalogue belong together."""
         self._own_snapshot()
-        if self.catalogue.index_id() is None:
-            if self.index.snapshot().segments:
+        with self.index.writer() as writer:
+            if self.catalogue.index_id() is None and self.index.snapshot().segments:
                 raise LibraryMismatch(
                     f"{self.index.folder} belongs to another catalogue than {self._name}"
                 )
             self.catalogue.belong_to(writer.index_id)
+            yield writer
 
     # -------------------------------------------------------------------------- as a whole
 
@@ -434,8 +436,7 @@ class MusicLibrary:
         try:
             if there.index.folder.resolve() == self.index.folder.resolve():
                 raise UsageError(f"{there.index.folder}: the library's index is there already")
-            with self.index.writer() as writer, there.index.writer() as new:
-                self._bind(writer)
+            with self._writing() as writer, there.index.writer() as new:
                 if there.count() or there.index.snapshot().segments:
                     raise UsageError(
                         f"{where}: there is a music library already, or what is left"
@@ -475,7 +476,6 @@ class _Adding:
         replaces: bool,
         told: Callable[[Added], None] | None,
     ) -> None:
-        library._bind(writer)
         self._library = library
         self._catalogue = library.catalogue
         self._writer = writer
@@ -513,7 +513,7 @@ class _Adding:
                 fresh.append(prepared)
                 if prepared.heard is not None:
                     there[prepared.track.id] = prepared.track
-        written = self._written(fresh)
+        written = self._written(fresh, listed)
         now = {track.id: track for track in written.values()}
         reported = [
             _renewed(result, now) if isinstance(result, Added) else _added(result, written, listed)
@@ -547,13 +547,16 @@ class _Adding:
         indexed = self._library.index.snapshot().numbers()
         return track.number is not None and track.number not in indexed
 
-    def _written(self, fresh: Sequence[Prepared]) -> dict[int, Track]:
+    def _written(self, fresh: Sequence[Prepared], before: Mapping[str, Track]) -> dict[int, Track]:
         """Write segment and tracks. Returns them by the place of `Prepared` in memory."""
         heard = [p for p in fresh if p.heard is not None]
         numbers = self._catalogue.reserve(len(heard))
         items = [(n, p.heard) for n, p in zip(numbers, heard, strict=True) if p.heard is not None]
         by_place = {id(p): n for n, p in zip(numbers, heard, strict=True)}
         tracks = {id(p): replace(p.track, number=by_place.get(id(p))) for p in fresh if p.track}
+        for place, track in tracks.items():
+            if old := before.get(track.id):
+                tracks[place] = replace(track, created_at=old.created_at)
         name = self._writer.append(Segment.build(items)) if items else None
         try:
             # The last of one id counts, as if they had come one after another.

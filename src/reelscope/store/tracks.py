@@ -276,6 +276,8 @@ class Catalogue:
         Raises:
             LibraryMismatch: it is bound to another one.
         """
+        if self.index_id() == index_id:
+            return
         with self.database.begin() as connection:
             _change(connection)
             state = connection.execute(select(_STATE)).one()
