@@ -30,10 +30,12 @@ class Counter:
     Args:
         total: videos.
         spent: says what was paid so far; nothing if nothing was.
+        what: is counted.
     """
 
-    def __init__(self, total: int, spent: Callable[[], str] = str) -> None:
+    def __init__(self, total: int, spent: Callable[[], str] = str, *, what: str = "videos") -> None:
         self.total = total
+        self.what = what
         self.spent = spent
         self.ended = 0
         self.failures = 0
@@ -78,18 +80,25 @@ class Counter:
         """Bring the display up to date."""
 
     def rate(self) -> str:
-        """Videos a minute so far."""
+        """Videos, or what else is counted, a minute so far."""
         elapsed_s = time.monotonic() - self.started
-        return f"{60 * self.ended / elapsed_s:.1f} videos/min" if elapsed_s > 0 else ""
+        return f"{60 * self.ended / elapsed_s:.1f} {self.what}/min" if elapsed_s > 0 else ""
 
 
 class Bar(Counter):
     """A live bar."""
 
-    def __init__(self, total: int, progress: Progress, spent: Callable[[], str] = str) -> None:
-        super().__init__(total, spent)
+    def __init__(
+        self,
+        total: int,
+        progress: Progress,
+        spent: Callable[[], str] = str,
+        *,
+        what: str = "videos",
+    ) -> None:
+        super().__init__(total, spent, what=what)
         self._progress = progress
-        self._task = progress.add_task("videos", total=total, rate="", failures=0, spent="", now="")
+        self._task = progress.add_task(what, total=total, rate="", failures=0, spent="", now="")
 
     def show(self) -> None:
         """Move the bar."""
@@ -107,8 +116,15 @@ class Bar(Counter):
 class Lines(Counter):
     """A line every ten seconds, and one at the end."""
 
-    def __init__(self, total: int, console: Console, spent: Callable[[], str] = str) -> None:
-        super().__init__(total, spent)
+    def __init__(
+        self,
+        total: int,
+        console: Console,
+        spent: Callable[[], str] = str,
+        *,
+        what: str = "videos",
+    ) -> None:
+        super().__init__(total, spent, what=what)
         self._console = console
         self._next = self.started + LINE_EVERY_S
 
@@ -121,18 +137,20 @@ class Lines(Counter):
         left_s = (now - self.started) / self.ended * (self.total - self.ended) if self.ended else 0
         left = f", about {left_s:.0f} s left" if 0 < self.ended < self.total else ""
         spent = f", {self.spent()}" if self.spent() else ""
-        done = f"{self.ended}/{self.total} videos, {self.rate()}, {self.failures} failures"
+        done = f"{self.ended}/{self.total} {self.what}, {self.rate()}, {self.failures} failures"
         self._console.print(done + spent + left)
 
 
 @contextmanager
-def open_progress(total: int, spent: Callable[[], str] = str) -> Iterator[Counter]:
-    """The display that fits stderr; `spent` says what was paid so far."""
+def open_progress(
+    total: int, spent: Callable[[], str] = str, *, what: str = "videos"
+) -> Iterator[Counter]:
+    """The display that fits stderr; `spent` says what was paid so far, `what` is counted."""
     if not progress_console.is_terminal:
-        yield Lines(total, progress_console, spent)
+        yield Lines(total, progress_console, spent, what=what)
         return
     columns = (
-        TextColumn("videos"),
+        TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -143,4 +161,4 @@ def open_progress(total: int, spent: Callable[[], str] = str) -> Iterator[Counte
         TextColumn("{task.fields[now]}", style="dim"),
     )
     with Progress(*columns, console=progress_console, transient=True) as progress:
-        yield Bar(total, progress, spent)
+        yield Bar(total, progress, spent, what=what)

@@ -55,14 +55,14 @@ def assets_in(folder: Path) -> list[Asset]:
     Raises:
         UsageError: there are none.
     """
-    found = []
+    folder, found = folder.resolve(), []
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = (Path(root, name) for name in sorted(names) if not name.startswith("."))
         found += [p for p in paths if p.suffix.casefold() in SUFFIXES and p.is_file()]
     if not found:
         raise UsageError(f"{folder}: there is no sound and no video in this folder")
-    return [Asset(str(path.relative_to(folder)), path.absolute()) for path in found]
+    return [Asset(str(path.relative_to(folder)), path) for path in found]
 
 
 def assets_of_csv(path: Path) -> list[Asset]:
@@ -98,7 +98,7 @@ def _listed(path: Path, asset_id: object, source: object) -> Asset | None:
     named = asset_id.strip() if isinstance(asset_id, str) else ""
     if is_url(given):
         return Asset(named or given, given)
-    return Asset(named or given, (path.parent / given).absolute())
+    return Asset(named or given, path.parent.resolve() / given)
 
 
 def chosen(assets: Iterable[Asset], asset_ids: Sequence[str]) -> list[Asset]:
