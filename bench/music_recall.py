@@ -7,6 +7,7 @@ that an interrupted run goes on where it was. A system is the library itself or 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -86,7 +87,10 @@ class System:
         found = identify(
             query.samples, query.rate_hz, self._segments, false_positive_rate=1.0, without=without
         )
-        ranked = [(self._tracks[one.number], one.offset_s, one.score) for one in found]
+        ranked = [
+            (self._tracks[one.number], one.offset_s - one.start_s * one.tempo, one.score)
+            for one in found
+        ]
         ranked.sort(key=lambda one: -one[2])
         return ranked, any(1 - one.probability <= RATE for one in found)
 
@@ -193,9 +197,9 @@ def _code(system: str) -> str:
     here = Path(__file__).parent
     files = [here / "music_material.py"]
     if system == OURS:
-        room = here.parent / "src" / "reelscope" / "music"
-        names = ("fingerprint", "segment", "voting", "hypotheses", "evidence", "identify")
-        files += [path for path in sorted(room.glob("*.py")) if path.stem in names]
+        importlib.import_module("reelscope.music.identify")
+        room = [n for n in sorted(sys.modules) if n.startswith("reelscope.music.")]
+        files += [Path(str(sys.modules[name].__file__)) for name in room]
     else:
         files.append(here / "music_peers.py")
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
@@ -210,20 +214,28 @@ def work_folder() -> Path:
 
 # -------------------------------------------------------------------------------- the figures
 
+Thresholds = dict[float, float]
+"""Length of the clips in seconds: score."""
 
-def threshold(answers: Sequence[Answer], rate: float = FALSE_POSITIVES) -> float:
-    """The lowest score that accepts at most `rate` of the queries that are in no index.
 
-    One for all conditions and lengths. A name for a passage that sounds the same is no error.
+def thresholds(answers: Sequence[Answer], rate: float = FALSE_POSITIVES) -> Thresholds:
+    """Of each length, the lowest score that accepts at most `rate` of what is in no index.
+
+    One for all conditions: a system knows how long a clip is and not what was done to it.
+    A name for a passage that sounds the same is no error.
     """
-    scores = sorted((a.score for a in answers if not a.known and not a.hit), reverse=True)
-    return float(np.nextafter(scores[int(len(scores) * rate)], np.inf)) if scores else 0.0
+    least = {}
+    for length in {a.length_s for a in answers}:
+        wrong = [a.score for a in answers if not a.known and not a.hit and a.length_s == length]
+        wrong.sort(reverse=True)
+        least[length] = float(np.nextafter(wrong[int(len(wrong) * rate)], np.inf)) if wrong else 0
+    return least
 
 
-def recall(answers: Iterable[Answer], least: float | None = None) -> float:
+def recall(answers: Iterable[Answer], least: Thresholds | None = None) -> float:
     """Share that is named rightly with at least that score; None: and accepted by itself."""
     known = [a for a in answers if a.known]
-    right = [a.hit and (a.accepted if least is None else a.score >= least) for a in known]
+    right = [a.hit and (a.score >= least[a.length_s] if least else a.accepted) for a in known]
     return float(np.mean(right)) if right else float("nan")
 
 
@@ -239,12 +251,12 @@ def wrong_names(answers: Iterable[Answer]) -> tuple[int, int]:
     return sum(a.accepted and not a.hit for a in known), len(known)
 
 
-def offset_errors_ms(answers: Iterable[Answer], least: float) -> tuple[float, float]:
+def offset_errors_ms(answers: Iterable[Answer], least: Thresholds) -> tuple[float, float]:
     """(median, 95th percentile) of the finds in the right passage."""
     errors = [
         abs(a.error_s) * 1000
         for a in answers
-        if a.known and a.hit and a.error_s is not None and a.score >= least
+        if a.known and a.hit and a.error_s is not None and a.score >= least[a.length_s]
     ]
     if not errors:
         return float("nan"), float("nan")
