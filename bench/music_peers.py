@@ -54,8 +54,8 @@ class Chromaprint:
     name = "Chromaprint, brute-force bit errors"
     STEP_S = 1365 / 11025
     """Chromaprint's frames: 4096 samples at 11,025 Hz, overlapping by two thirds."""
-    FEWEST = 4
-    """Sub-fingerprints that have to overlap: half a second and the window."""
+    FEWEST = 3
+    """Sub-fingerprints of a clip: what 3 s give."""
 
     def index(self, tracks: Sequence[Path]) -> None:
         self._tracks = [(path, _chromaprint_of(path)) for path in tracks]

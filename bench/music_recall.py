@@ -79,7 +79,8 @@ class System:
             yield known, ranked, accepted and bool(ranked), time.perf_counter() - begun
 
     def _identified(self, query: material.Query, *, known: bool) -> tuple[Ranked, bool]:
-        from reelscope.music.identify import identify
+        from reelscope.music.confidence import threshold
+        from reelscope.music.identify import FALSE_POSITIVE_RATE, identify
 
         without: tuple[int, ...] = ()
         if not known and query.track_path in self._tracks:
@@ -92,11 +93,7 @@ class System:
             for one in found
         ]
         ranked.sort(key=lambda one: -one[2])
-        return ranked, any(1 - one.probability <= RATE for one in found)
-
-
-RATE = 1e-4
-"""False positives that `identify` promises by default."""
+        return ranked, any(one.score >= threshold(FALSE_POSITIVE_RATE) for one in found)
 
 
 @cache
