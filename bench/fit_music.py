@@ -1,0 +1,205 @@
+"""Fits the confidence of music identification (music/confidence.py), and measures its tail.
+
+    python bench/fit_music.py collect --seconds 1200 --seed 1 --into FOLDER   (several at once)
+    python bench/fit_music.py fit FOLDER
+
+`collect` asks clips of known truth, under every condition of music_material.py and of 3, 5, 10
+and 15 s, in a library that has their track and in one that has not, and writes what the model
+sees of the best places. The libraries are two thirds of the corpus, composed tracks, and
+distractors. `fit` prints the weights and the threshold for the source, and what they give on
+clips that they were not fitted on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import music_material as material
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from reelscope.music import confidence
+from reelscope.music.fingerprint import FRAMES_PER_S, Constellation, at_rate, constellation
+from reelscope.music.listening import listen
+from reelscope.music.search import Search
+from reelscope.music.segment import Segment
+
+LENGTHS_S = (3.0, 3.0, 5.0, 5.0, 10.0, 15.0)
+COMPOSED, OTHERS = range(40), range(40, 80)
+DISTRACTORS = 200
+NAMES = tuple(confidence.WEIGHTS)
+
+
+def collect(folder: Path, seconds: float, seed: int, distractors: int) -> None:
+    """Rows of (condition, length, in the library, right, query, features...)."""
+    rng = np.random.default_rng(seed)
+    known = {path: constellation(material.track_sound(path), material.RATE_HZ) for path in _all()}
+    libraries = [_library(known, fold, distractors) for fold in range(3)]
+    rows: list[list[float]] = []
+    query, until = seed * 1_000_000, time.monotonic() + seconds
+    while time.monotonic() < until:
+        for which, condition in enumerate(material.CONDITIONS):
+            segment, inside, outside = libraries[rng.integers(3)]
+            length_s = float(rng.choice(LENGTHS_S))
+            for tracks in (inside, outside, outside):
+                query += 1
+                rows += _rows(segment, inside, tracks, condition, length_s, which, query, rng)
+        np.save(folder / f"{seed}.npy", np.array(rows, np.float32))
+    print(f"{query - seed * 1_000_000} queries, {len(rows)} places")
+
+
+def _all() -> list[Path]:
+    composed = material.composed_tracks(0, 80)
+    return [*material.corpus_tracks(), *composed]
+
+
+def _library(
+    known: dict[Path, Constellation], fold: int, distractors: int
+) -> tuple[Segment, list[Path], list[Path]]:
+    """(segment, tracks in it, tracks not in it); a track's number is its place in the list."""
+    hidden = list(material.folds(material.corpus_tracks(), 3)[fold])
+    inside = [path for path in material.corpus_tracks() if path not in hidden]
+    inside += [material.COMPOSED / str(number) for number in COMPOSED]
+    outside = hidden * 2 + [material.COMPOSED / str(number) for number in OTHERS]
+    items = [(number, known[path]) for number, path in enumerate(inside)]
+    others = [known[path] for path in inside]
+    items += material.distractors(others, distractors, first_number=len(items), seed=fold)
+    return Segment.build(items), inside, outside
+
+
+def _rows(
+    segment: Segment,
+    inside: Sequence[Path],
+    tracks: Sequence[Path],
+    condition: str,
+    length_s: float,
+    which: int,
+    number: int,
+    rng: np.random.Generator,
+) -> list[list[float]]:
+    track = [tracks[rng.integers(len(tracks))]]
+    try:
+        (query,) = material.queries(track, condition, length_s, 1, int(rng.integers(1 << 30)))
+    except ValueError:  # the track is shorter than the clip
+        return []
+    search = Search(listen(at_rate(query.samples, query.rate_hz)), [segment])
+    rows = []
+    for place in (*search.plain(), *search.changed()):
+        seen = search.traits(place)
+        at = search.track(place, seen)
+        offset_s = (place.offset - segment.starts[at]) / FRAMES_PER_S
+        right = at < len(inside) and material.is_hit(query, inside[at], offset_s)
+        values = list(confidence.features(seen).values())
+        rows.append([which, length_s, tracks is inside, right, number, *values])
+    return rows
+
+
+def fit(folder: Path) -> None:
+    """Print weights, threshold and how good they are."""
+    rows = np.concatenate([np.load(path) for path in sorted(folder.glob("*.npy"))])
+    rng = np.random.default_rng(0)
+    half = rng.integers(0, 2, int(rows[:, 4].max()) % 1_000_000 + 1)[
+        rows[:, 4].astype(int) % 1_000_000
+    ]
+    weights = _fitted(rows[half == 0])
+    print(f"{len(np.unique(rows[:, 4]))} queries")
+    print("half of the queries, fitted on the other half:")
+    _report(rows[half == 1], weights)
+    weights = _fitted(rows)
+    print("all:")
+    level, fall = _report(rows, weights)
+    print(json.dumps(dict(zip(NAMES, np.round(weights, 3).tolist(), strict=True)), indent=4))
+    print(f"LEVEL, FALL = {level:.2f}, {fall:.2f}  at {confidence.AT_RATE}")
+
+
+def _fitted(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Weights; the wrong places are those that would be believed most, found in turns."""
+    features = rows[:, 5:].astype(np.float64)
+    weights = np.array([confidence.WEIGHTS[name] for name in NAMES])
+    for _ in range(4):
+        best = _best(rows, features @ weights)
+        weights = _logistic(features[best], rows[best, 3] > 0)
+    return weights
+
+
+def _best(rows: NDArray[np.float32], odds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The row of each query that is believed most."""
+    order = np.lexsort((-odds, rows[:, 4]))
+    first = np.concatenate([[True], np.diff(rows[order, 4]) != 0])
+    return order[first]
+
+
+def _logistic(features: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    scale = features.std(axis=0) + 1e-9
+    scale[0] = 1
+    sign = np.where(right, 1.0, -1.0)
+    weight = np.where(right, 0.5 / right.mean(), 0.5 / (1 - right.mean()))
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        margin = sign * (features / scale @ w)
+        slope = -weight * sign / (1 + np.exp(np.clip(margin, -500, 500)))
+        value = np.mean(weight * np.logaddexp(0, -margin)) + 1e-4 * np.sum(w[1:] ** 2)
+        gradient = (features / scale).T @ slope / len(sign)
+        gradient[1:] += 2e-4 * w[1:]
+        return float(value), gradient
+
+    found = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
+    return np.asarray(found.x / scale)
+
+
+def _report(rows: NDArray[np.float32], weights: NDArray[np.float64]) -> tuple[float, float]:
+    odds = rows[:, 5:] @ weights
+    best = _best(rows, odds)
+    known, right, odds, length = rows[best, 2] > 0, rows[best, 3] > 0, odds[best], rows[best, 1]
+    away = np.sort(odds[~known])[::-1]
+    tail = max(len(away) // 50, 20)
+    fall = float(np.mean(away[:tail] - away[tail]))  # of an exponential tail (Hill 1975)
+    level = float(away[tail] + fall * np.log(tail / len(away) / confidence.AT_RATE))
+    for rate in (1e-3, 1e-4):
+        least = level + fall * np.log(confidence.AT_RATE / rate)
+        over = int((away >= least).sum())
+        print(f"at {rate}: threshold {least:.2f}; {over} of {len(away)} unknown clips above it")
+        for seconds in np.unique(length):
+            some = known & (length == seconds)
+            page = some & (rows[best, 0] < len(material.PAGE))
+            print(
+                f"  {seconds:4.0f} s: first {right[some].mean():.1%}, found"
+                f" {(right & (odds >= least))[some].mean():.1%}, of the 17 conditions"
+                f" {(right & (odds >= least))[page].mean():.1%} ({some.sum()} clips)"
+            )
+    for low, high in ((-1, 1), (1, 3), (3, 5)):
+        some = (odds >= low) & (odds < high)
+        if some.any():
+            print(f"  odds {low} to {high}: {right[some].mean():.1%} right of {some.sum()}")
+    worst = []
+    for which, name in enumerate(material.CONDITIONS):
+        some = known & (rows[best, 0] == which) & (length <= 5)
+        worst.append(((right & (odds >= level))[some].mean(), name))
+    print("  3 and 5 s, worst:", ", ".join(f"{n} {v:.0%}" for v, n in sorted(worst)[:10]))
+    return level, fall
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    what = parser.add_subparsers(dest="what", required=True)
+    collecting = what.add_parser("collect")
+    collecting.add_argument("--seconds", type=float, default=1200)
+    collecting.add_argument("--seed", type=int, default=1)
+    collecting.add_argument("--distractors", type=int, default=DISTRACTORS)
+    collecting.add_argument("--into", type=Path, required=True)
+    what.add_parser("fit").add_argument("folder", type=Path)
+    given = parser.parse_args()
+    if given.what == "collect":
+        given.into.mkdir(parents=True, exist_ok=True)
+        collect(given.into, given.seconds, given.seed, given.distractors)
+    else:
+        fit(given.folder)
+
+
+if __name__ == "__main__":
+    main()

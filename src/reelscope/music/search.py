@@ -1,0 +1,194 @@
+"""One stretch of sound, looked for in all segments: which places convince?
+
+It is looked for as it is; where that does not settle it, as a faster or slower, higher or lower
+version of a track (hypotheses). Pairs of peaks vote for places (voting.py), the places are
+judged by all peaks that the track has there (evidence.py), the best are moved to where they
+fit best. What a find explains is taken out of the sound before the next one is judged: tracks
+with the same content are one find, two songs at once are two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reelscope.music.confidence import log_odds, threshold
+from reelscope.music.evidence import (
+    FEWEST_PEAKS,
+    Cohort,
+    Place,
+    Traits,
+    cohort,
+    judged,
+    refined,
+    traits,
+    without,
+)
+from reelscope.music.listening import Heard
+from reelscope.music.segment import Segment
+from reelscope.music.voting import vote
+
+SLOWEST, FASTEST, SPEED_STEP = 0.75, 1.5, 0.0075
+"""Sped-up and slowed versions: tempo and pitch move together. A step of 0.75 % leaves pairs in
+their cell of hashes and 10 s within two cells of time."""
+WIDEST_TEMPO, TEMPO_STEP = 1.11, 0.0125
+"""Tempo alone: 11 % either way."""
+WIDEST_PITCH, PITCH_STEP = 2 ** (3.3 / 12), 0.0075
+"""Pitch alone: 3.3 semitones either way."""
+PLAIN_PLACES, OTHER_PLACES, REFINED_PLACES = 24, 64, 6
+"""That are judged, of the sound as it is and of all hypotheses, and that are refined."""
+SETTLED_RATE, WHOLE_SHARE = 1e-6, 0.9
+"""False positives at which a find of so much of the sound ends the search."""
+
+Seen = tuple[Place, Traits]
+
+
+class Search:
+    """A stretch of sound and where it may be.
+
+    Args:
+        heard: the sound.
+        segments: of the library.
+        hidden: numbers of tracks that are not to be found.
+    """
+
+    def __init__(
+        self, heard: Heard, segments: Sequence[Segment], *, hidden: Container[int] = ()
+    ) -> None:
+        self._heard, self._segments, self._hidden = heard, segments, hidden
+        self._cohorts: dict[tuple[float, float], Cohort] = {}
+
+    def convincing(self, least: float) -> list[Seen]:
+        """The places whose log-odds are that high, the surest first.
+
+        Each explains something that the surer ones do not.
+        """
+        places = self.plain()
+        sure = self._sure(places, least)
+        if not any(self._settles(seen) for _, seen in sure):
+            sure = self._sure([*places, *self.changed()], least)
+        return sure
+
+    def plain(self) -> list[Place]:
+        """The best places of the sound as it is."""
+        return self._best(self._voted(self._heard.pairs, np.ones((1, 2)), PLAIN_PLACES))
+
+    def changed(self) -> list[Place]:
+        """The best places of the sound as another version of a track."""
+        return self._best(self._voted(self._heard.few, HYPOTHESES, OTHER_PLACES))
+
+    def traits(self, place: Place, heard: Heard | None = None) -> Traits:
+        """What the sound, or what is left of it, shows at a place."""
+        wrong = self._cohort(place.tempo, place.pitch)
+        return traits(heard or self._heard, self._segments[place.segment], place, wrong)
+
+    def track(self, place: Place, seen: Traits) -> int:
+        """Which track of the segment it is."""
+        middle = place.offset + 0.5 * (seen.start + seen.end) * place.tempo
+        return self._segments[place.segment].track_at(middle)
+
+    def _voted(
+        self, pairs: NDArray[np.float32], hypotheses: NDArray[np.float64], most: int
+    ) -> list[Place]:
+        """The places with most votes, judged."""
+        named: list[tuple[int, int, int, int]] = []
+        for number, segment in enumerate(self._segments):
+            ballot = vote(pairs, segment, hypotheses, probe=len(hypotheses) == 1, most=most)
+            some = np.stack([ballot.votes, ballot.places, ballot.hypotheses], 1).tolist()
+            named += [(votes, number, place, which) for votes, place, which in some]
+        named.sort(key=lambda one: (-one[0], one[1:]))
+        judged = [
+            self._judged(number, place, *hypotheses[which].tolist(), votes)
+            for votes, number, place, which in named[:most]
+        ]
+        return [place for place in judged if place is not None]
+
+    def _judged(
+        self, number: int, frame: float, tempo: float, pitch: float, votes: int
+    ) -> Place | None:
+        segment = self._segments[number]
+        offset, total, peaks = judged(self._heard, segment, frame, tempo, pitch)
+        at = segment.track_at(offset + 0.5 * tempo * self._heard.length)
+        if peaks < FEWEST_PEAKS or int(segment.numbers[at]) in self._hidden:
+            return None
+        score = self._cohort(tempo, pitch).score(total, peaks)
+        return Place(number, offset, tempo, pitch, votes, score)
+
+    def _best(self, places: Sequence[Place]) -> list[Place]:
+        """The best few, each moved to where it fits best."""
+        best: list[Place] = []
+        for place in sorted(places, key=lambda one: -one.score):
+            if len(best) < REFINED_PLACES and not any(place.near(other) for other in best):
+                best.append(place)
+        return [self._refined(place) for place in best]
+
+    def _refined(self, place: Place) -> Place:
+        offset, tempo, pitch, total, peaks = refined(
+            self._heard, self._segments[place.segment], place.offset, place.tempo, place.pitch
+        )
+        score = self._cohort(tempo, pitch).score(total, peaks)
+        return replace(place, offset=offset, tempo=tempo, pitch=pitch, score=score)
+
+    def _cohort(self, tempo: float, pitch: float) -> Cohort:
+        """What wrong places show under a hypothesis, measured when first asked for."""
+        key = (round(tempo, 2), round(pitch, 2))
+        if key not in self._cohorts:
+            self._cohorts[key] = cohort(self._heard, self._segments, *key)
+        return self._cohorts[key]
+
+    def _sure(self, places: Sequence[Place], least: float) -> list[Seen]:
+        """Those that are sure, and sure without what the better ones explain."""
+        sure: list[Seen] = []
+        left, candidates = self._heard, list(places)
+        while candidates:
+            seen = [(place, self.traits(place, left)) for place in candidates]
+            seen = [one for one in seen if log_odds(one[1]) >= least]
+            if not seen:
+                break
+            best = max(seen, key=lambda one: log_odds(one[1]))
+            sure.append(best)
+            left = without(left, self._segments[best[0].segment], best[0])
+            candidates = [
+                place for place, shown in seen if not self._same_time(best, (place, shown))
+            ]
+        return sure
+
+    def _same_time(self, best: Seen, other: Seen) -> bool:
+        """Whether another place is the same track at the same time: itself, or a loop of it."""
+        (place, seen), (again, shown) = best, other
+        shared = min(seen.end, shown.end) - max(seen.start, shown.start)
+        same = place.segment == again.segment and self.track(*best) == self.track(*other)
+        return same and shared > 0
+
+    def _settles(self, seen: Traits) -> bool:
+        """Whether other versions need not be tried: it is as sure as can be, of the whole.
+
+        Parts of a clip that is a little faster look like the track too.
+        """
+        whole = seen.end - seen.start >= WHOLE_SHARE * self._heard.length
+        return whole and log_odds(seen) >= threshold(SETTLED_RATE)
+
+
+def _hypotheses() -> NDArray[np.float64]:
+    """(tempo, pitch) of all versions that are tried, (m, 2)."""
+
+    def steps(low: float, high: float, step: float) -> NDArray[np.float64]:
+        count = int(np.ceil(np.log(high / low) / step)) + 1
+        return np.exp(np.linspace(np.log(low), np.log(high), count))
+
+    speeds = steps(SLOWEST * 0.995, FASTEST * 1.005, SPEED_STEP)
+    tempos = steps(1 / WIDEST_TEMPO, WIDEST_TEMPO, TEMPO_STEP)
+    pitches = steps(1 / WIDEST_PITCH, WIDEST_PITCH, PITCH_STEP)
+    return np.concatenate(
+        [
+            np.stack([speeds, speeds], 1),
+            np.stack([tempos, np.ones_like(tempos)], 1),
+            np.stack([np.ones_like(pitches), pitches], 1),
+        ]
+    )
+
+
+HYPOTHESES = _hypotheses()
