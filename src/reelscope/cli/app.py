@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from reelscope.cli import music_dedupe, music_match, music_originals  # noqa: F401  (they register commands)
+from reelscope.cli import music_dedupe, music_library, music_match, music_originals  # noqa: F401  (they register commands)
 from reelscope.cli.music import music_app
 from reelscope.errors import ReelscopeError, UsageError
 
