@@ -37,7 +37,7 @@ class Answer:
         condition, length_s: of the query.
         known: whether its track was in the index.
         hit: the first place named is right (or sounds the same).
-        score: of that place, in the system's own measure; 0: it named none.
+        score: of that place, in the system's own measure; -1e9: it named none.
         accepted: it says by itself that this is a find.
         error_s: offset found minus offset; None: another passage or none.
         seconds: it took.
@@ -141,7 +141,7 @@ def run(task: Task) -> list[Answer]:
 def _judged(
     query: material.Query, known: bool, ranked: Ranked, accepted: bool, seconds: float
 ) -> Answer:
-    hit, error_s, score = False, None, 0.0
+    hit, error_s, score = False, None, -1e9
     if ranked:
         path, offset_s, score = ranked[0]
         hit = material.is_hit(query, path, offset_s)
