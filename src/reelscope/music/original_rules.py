@@ -5,7 +5,7 @@ shorter one's hashes is looked up in the longer one; the share that agrees at on
 time decides.
 
 1. Hashes: pairs of spectral peaks (music/segment.py: bin, step to the second bin, frames
-   between), each with the frame in which it begins.
+   between in steps of two), each with the frame in which it begins.
 2. Sample: the shorter sound is cut into segments of equal length, as many as it has
    `segment_s`, and from each up to `hashes_per_segment` hashes are taken, evenly spread.
 3. Distances: every sampled hash that stands in the longer one gives a distance (delta) in
@@ -35,6 +35,16 @@ from reelscope.settings.music import MusicOriginals
 
 FAN_OUT = 3
 """Pairs that a peak begins: 120 rows of the database a second of sound."""
+DROPPED_BITS = 1
+"""Of a pair's hash (music/segment.py): the frames between are kept in steps of two. Measured on
+12 tracks, clips of 15 s: the median share of hashes that are found again grows from 32 to 46 %
+(10 dB of white noise: from 3.7 to 6.7 %), that of strangers from 1.0 to 1.3 % at most."""
+
+SEARCHED = 4
+"""One hash in so many is looked up in the database, chosen by the hash itself: two videos have
+the same ones, so that either finds the other with the same hits, whoever comes first."""
+_SPREAD = 2_654_435_761
+"""Knuth's multiplier (TAOCP 3, 6.4): neighbouring hashes go to different classes."""
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -89,8 +99,14 @@ Listen: TypeAlias = Callable[[Constellation, Constellation], Heard | None]
 def hashes_of(sound: Constellation) -> Hashes:
     """The pair hashes of a sound, each once."""
     words, frames = pairs(sound.frames.astype(np.int64), sound.bins.astype(np.int64), FAN_OUT)
-    both = np.unique(frames << HASH_BITS | words)
+    both = np.unique(frames << HASH_BITS | words >> DROPPED_BITS)
     return Hashes(both & ((1 << HASH_BITS) - 1), both >> HASH_BITS)
+
+
+def searched(hashes: Hashes) -> Hashes:
+    """Those that are looked up in the database."""
+    chosen = (hashes.words * _SPREAD >> 16) % SEARCHED == 0
+    return Hashes(hashes.words[chosen], hashes.frames[chosen])
 
 
 def sampled(hashes: Hashes, length: int, settings: MusicOriginals) -> Hashes:

@@ -31,7 +31,15 @@ from sqlalchemy.engine import Connection
 
 from reelscope.errors import MediaError
 from reelscope.music.fingerprint import RATE_HZ, VERSION, Constellation
-from reelscope.music.original_rules import Hashes, Heard, hash_share, hashes_of, sampled
+from reelscope.music.original_rules import (
+    SEARCHED,
+    Hashes,
+    Heard,
+    hash_share,
+    hashes_of,
+    sampled,
+    searched,
+)
 from reelscope.music.sound import Sound, read_sound
 from reelscope.settings.music import MusicOriginals
 from reelscope.store.originals import Claim, OriginalsStore, Pair, Peaks, Place, Status, Video
@@ -270,19 +278,25 @@ class _Planner:
     def _found(self, number: int, *, originals: bool) -> list[int]:
         """Videos that share hashes with this one, or sound alike."""
         _, hashes = self._sound(number)
-        settings = self._settings
+        settings, query = self._settings, searched(hashes)
         share = settings.stop_share * self._store.originals(self._connection)
         found = self._store.candidates(
             self._connection,
-            hashes.words,
-            hashes.frames,
+            query.words,
+            query.frames,
             originals=originals,
             fewest=settings.candidate_hashes,
             stop_rows=max(settings.stop_rows, math.ceil(share)),
             most=settings.most_candidates,
         )
+        counts = self._store.hash_counts(self._connection, [one.video for one in found])
+        least = settings.candidate_share / SEARCHED
         heard = self._by_ear() if originals and number == self._newcomer.id else []
-        return [c.video for c in found if c.video != number] + heard
+        return heard + [
+            one.video
+            for one in found
+            if one.video != number and one.hits >= least * min(counts[one.video], len(hashes))
+        ]
 
     def _by_ear(self) -> list[int]:
         """Originals that the newcomer sounds like, at any speed."""

@@ -90,7 +90,12 @@ class MusicOriginals(Section):
         0.5, description="Rule hashes: flagged within this share of its threshold on either side."
     )
     candidate_hashes: int = Field(
-        5, ge=1, description="Hashes in common for two videos to be compared at all."
+        5,
+        ge=1,
+        description="Hashes in common for two videos to be compared at all (one in four is looked up),",
+    )
+    candidate_share: Unit = Field(
+        0.02, description="... and this share of the shorter one's; strangers share up to 0.013."
     )
     most_candidates: int = Field(
         100, ge=1, le=10_000, description="At most so many videos are compared with a new one."

@@ -28,10 +28,9 @@ CREATE OR REPLACE FUNCTION find_fingerprint_candidates(
 RETURNS TABLE (video bigint, delta integer, hits bigint)
 LANGUAGE sql STABLE
 ROWS 100
--- The planner does not know how rare a hash is: without these it may sort or hash the whole
--- table instead of asking its key once for each hash of the query.
-SET enable_mergejoin = off
-SET enable_hashjoin = off
+-- The planner does not know how rare a hash is; it is to ask the key once for each.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET jit = off
 AS $$
 WITH query AS MATERIALIZED (
@@ -41,22 +40,23 @@ WITH query AS MATERIALIZED (
     GROUP BY q.hash
 ),
 words AS MATERIALIZED (
-    SELECT query.hash, query.frames
+    SELECT query.frames, f.videos, f.places
     FROM query
-    WHERE (
-        SELECT count(*)
+    CROSS JOIN LATERAL (
+        SELECT array_agg(r.video) AS videos, array_agg(r.frame) AS places, count(*) AS read
         FROM (
-            SELECT 1
-            FROM fingerprint_hashes AS f
-            WHERE f.hash = query.hash AND f.original = among_originals
+            SELECT h.video, h.frame
+            FROM fingerprint_hashes AS h
+            WHERE h.hash = query.hash AND h.original = among_originals
             LIMIT stop_rows + 1
-        ) AS counted
-    ) BETWEEN 1 AND stop_rows
+        ) AS r
+    ) AS f
+    WHERE f.read BETWEEN 1 AND stop_rows
 ),
 buckets AS (
     SELECT f.video, f.frame - q.frame AS delta, count(*) AS hits
     FROM words
-    JOIN fingerprint_hashes AS f ON f.hash = words.hash AND f.original = among_originals
+    CROSS JOIN LATERAL unnest(words.videos, words.places) AS f (video, frame)
     CROSS JOIN LATERAL unnest(words.frames) AS q (frame)
     GROUP BY f.video, f.frame - q.frame
 ),

@@ -521,6 +521,18 @@ class OriginalsStore:
         count = select(func.count()).where(VIDEOS.c.status == "original")
         return int(connection.execute(count).scalar_one())
 
+    def hash_counts(self, connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+        """How many hashes each of these has; none for those without a fingerprint."""
+        table = FINGERPRINTS.c
+        found: dict[int, int] = {}
+        for first in range(0, len(numbers), AT_ONCE):
+            some = numbers[first : first + AT_ONCE]
+            rows = connection.execute(
+                select(table.video, table.hashes).where(table.video.in_(some))
+            )
+            found |= {row.video: row.hashes for row in rows}
+        return found
+
     def original_numbers(self, connection: Connection) -> set[int]:
         """The numbers of all originals."""
         return set(connection.scalars(select(VIDEOS.c.id).where(VIDEOS.c.status == "original")))
