@@ -67,11 +67,9 @@ class Audio:
             raise UnreadableMedia(f"the sound states a sample rate of {self.rate_hz} Hz")
         if not 1 <= self.channels <= MOST_CHANNELS:
             raise UnreadableMedia(f"the sound states {self.channels} channels")
-
-    @property
-    def duration_s(self) -> float:
+        self._start_s = self._track.start_s
+        self.duration_s = max(self._track.end_s, 0.0) if len(self._track.order) else 0.0
         """Where the sound ends, seconds from the start of the video."""
-        return max(self._track.end_s, 0.0) if len(self._track.order) else 0.0
 
     def samples(self, rate_hz: int, channels: int = 1) -> npt.NDArray[np.float32]:
         """All of it: float32 (n,) for one channel, else (n, channels)."""
@@ -170,9 +168,10 @@ class Audio:
         return block[: max(round((self.duration_s - time_s) * self.rate_hz), 0)]
 
     def _time(self, frame: AudioFrame) -> float | None:
-        if frame.pts is None or not frame.time_base or not len(self._track.order):
+        time_s = frame.time  # a float; pts * time_base would be a fraction for every frame
+        if time_s is None or not len(self._track.order):
             return None
-        return float(frame.pts * frame.time_base) - self._track.start_s
+        return time_s - self._start_s
 
     def _mixed(self, block: Samples, channels: int) -> Samples:
         if channels == self.channels:
@@ -199,7 +198,8 @@ class _Converter:
         """A frame's samples; none, and a fault, if it cannot be converted."""
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind == ("fltp", self.layout, self.rate_hz) and self.channels <= MOST_PLANES:
-            return np.ascontiguousarray(frame.to_ndarray().T)
+            planes = [np.frombuffer(p, np.float32, frame.samples) for p in frame.planes]  # type: ignore[call-overload]
+            return np.stack(planes, axis=1)  # a copy: the frame's memory is used again
         if kind != self.kind:
             self.kind, self.resampler = kind, self._resampler()
         try:
