@@ -329,7 +329,7 @@ def _hashed(track: CampaignTrack) -> _Track:
 def _order(alike: Likeness) -> tuple[float, float, str, str, float]:
     """The most similar first, then the longest; then by name, so that runs agree."""
     length_s = alike.end_s - alike.start_s
-    return (-alike.similarity, -length_s, alike.campaign_id, alike.track, alike.start_s)
+    return (-round(alike.similarity, 2), -length_s, alike.campaign_id, alike.track, alike.start_s)
 
 
 def _digest(*parts: str) -> str:
