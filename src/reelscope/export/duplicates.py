@@ -133,7 +133,7 @@ def _row(
     names = (None, None) if number == other else (their.asset_id, their.file_key)
     offset_s = None
     if pair is not None:
-        offset_s = round(pair.offset_s if pair.one == number else -pair.offset_s, 2)
+        offset_s = round(pair.offset_s if pair.one == number else 0.0 - pair.offset_s, 2)
     measured: tuple[Cell, ...] = (None,) * 5
     if pair is not None:
         measured = (
@@ -310,7 +310,8 @@ section p { margin: 2px 0 8px; opacity: .8; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; opacity: .7; }
 th, td { padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { overflow-wrap: anywhere; } tr:last-child td { border-bottom: 0; }
+td { overflow-wrap: anywhere; }
+section td:nth-last-child(-n+3) { white-space: nowrap; } tr:last-child td { border-bottom: 0; }
 i { font-style: normal; border-radius: 4px; padding: 1px 6px; white-space: nowrap; }
 .keep, .identical { background: #1a7f3733; } .same_content { background: #0969da33; }
 .related { background: #bf870033; }
