@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,33 +29,10 @@ from reelscope.music.library import CATALOGUE, INDEX, MusicLibrary
 from reelscope.music.new_tracks import NewTrack
 from reelscope.settings import MusicLibrarySettings
 from reelscope.store.tracks import Wanted
+from reelscope.testing.melody import melody, write_wav
 
 RATE_HZ = 8000
 SMALL = MusicLibrarySettings(tracks_per_segment=3, most_segments=2, workers=2, wait_s=0.0)
-
-
-def melody(seed: int, seconds: float = 4.0) -> NDArray[np.float32]:
-    """Notes by chance, three at once: no two seeds have a bar in common."""
-    random = np.random.default_rng(seed)
-    length = round(seconds * RATE_HZ)
-    out = np.zeros(length + RATE_HZ)
-    for start in range(0, length, RATE_HZ // 8):
-        time_s = np.arange(RATE_HZ // 2) / RATE_HZ
-        for _ in range(2):
-            hz = 110 * 2 ** (random.integers(0, 48) / 12 + random.normal(0, 0.02))
-            note = sum(np.sin(2 * np.pi * hz * k * time_s) / k for k in (1, 2, 3))
-            out[start : start + len(time_s)] += note * np.exp(-6 * time_s)
-    return (out[:length] / np.abs(out).max() * 0.7).astype(np.float32)
-
-
-def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int = RATE_HZ) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
-    return path
 
 
 @pytest.fixture(scope="module")

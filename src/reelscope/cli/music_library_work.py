@@ -228,11 +228,11 @@ def list_tracks(place: Place, wanted: Wanted, *, limit: int | None, as_json: boo
             _print_json(_facts(track))
         return 0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("id", "title", "artist", "campaign", "length", "status"):
+    for column in ("id", "track", "campaign", "length", "status"):
         table.add_column(column, justify="right" if column == "length" else "left")
     for track in tracks:
         length = clock(track.duration_s) if track.duration_s is not None else ""
-        cells = (track.id, track.title, track.artist, track.campaign, length, track.status)
+        cells = (track.id, track.name, track.campaign, length, track.status)
         table.add_row(*(printable(cell or "") for cell in cells))
     console.print(table)
     console.print(f"{len(tracks)} tracks")

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from sqlalchemy import (
@@ -115,9 +116,10 @@ class Track:
 
     @property
     def name(self) -> str:
-        """For people: "Artist - Title", else what there is of it, else the id."""
-        known = [part for part in (self.artist, self.title) if part] if self.title else []
-        return " - ".join(known) or self.id
+        """For people: "Artist - Title", "Title", else the file's name, else the id."""
+        if self.title:
+            return f"{self.artist} - {self.title}" if self.artist else self.title
+        return PurePath(self.path).name if self.path else self.id
 
 
 _FIELDS: Final = tuple(f.name for f in fields(Track))
