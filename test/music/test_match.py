@@ -110,7 +110,7 @@ def test_a_real_track_under_speech_is_found_with_its_times(
     part = np.asarray(resample(track[20 * RATE_HZ : 35 * RATE_HZ], RATE_HZ * speed, RATE_HZ))
     speech = read_sound(corpus / "speech" / "jfk.flac", RATE_HZ)[: len(part)]
     scene, size = [media.Scene(len(part) / RATE_HZ)], (64, 96)
-    sound = mix(part, speech)
+    sound = mix(part * (np.std(speech) / np.std(part)), speech)  # as loud as the speech
     media.write_video(tmp_path / "videos" / "a.mp4", scene, size=size, fps=5, sound=sound)
     best = answers(tmp_path, store, work)["a"].alike[0]
     assert (best.campaign_id, best.similarity > 99) == ("opera", True)
