@@ -121,8 +121,10 @@ class Fingerprinter:
                 if not going:
                     return
                 ended, going = wait(going, return_when=FIRST_COMPLETED)
-                results = [future.result() for future in ended]
-                yield from (result for result in results if result != "stopped")
+                good = [future.result() for future in ended if future.exception() is None]
+                yield from (result for result in good if result != "stopped")
+                for future in ended:
+                    future.result()
         finally:
             over.set()
             pool.shutdown(wait=True, cancel_futures=True)
