@@ -224,7 +224,10 @@ def part_index(call: argparse.Namespace) -> Figures:
     print("Query of 10 s, ms, median / 95th percentile, one core (goals: 50 at 1,000 and 150 at")
     print("10,000 tracks); recall over the 17 conditions with its own threshold.\n")
     rows(head, *table)
-    rows(["index", "MB an hour", "goal"], ["36 tracks", figures["bytes_per_hour"] / 1e6, "2"])
+    rows(
+        ["index", "MB an hour", "goal"],
+        ["36 tracks", f"{figures['bytes_per_hour'] / 1e6:.2f}", "2"],
+    )
     return {"index": figures}
 
 
