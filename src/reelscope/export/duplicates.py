@@ -24,7 +24,8 @@ COLUMNS: Final = (
     "sample_rate_hz", "channels", "duration_s", "file_size_bytes",
 )  # fmt: skip
 """Of duplicates.csv. role: keep, duplicate (of the other one, which is the one to keep), or pair
-(alike, but in no group together). likeness to offset_s: of this asset and the other one."""
+(alike, but in no group together). likeness to overlap_s: of this asset and the other one;
+offset_s: where in this asset the other one begins."""
 
 MOST_SHOWN: Final = 500
 """Groups and pairs on the page; the whole stands in the other files."""
