@@ -27,7 +27,6 @@ from reelscope.music.library import Identification, MusicLibrary
 from reelscope.music.new_tracks import NewTrack, is_url, new_tracks
 from reelscope.music.sound import read_sound
 from reelscope.music.wording import clock
-from reelscope.settings import Settings
 from reelscope.store.tracks import Track, Wanted
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -72,10 +71,6 @@ class Place:
             fetcher=MediaFetcher(settings.crawl, attempts=1),
         ) as library:
             yield library
-
-    def settings(self) -> Settings:
-        """Of the call."""
-        return settings_module.load(self.config)
 
 
 def _address(database: str | None) -> str | None:

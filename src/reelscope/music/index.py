@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -126,6 +127,10 @@ class Snapshot:
 
     def numbers(self) -> frozenset[int]:
         """Of all tracks in it, wanted or not."""
+        return self._numbers
+
+    @functools.cached_property
+    def _numbers(self) -> frozenset[int]:
         return frozenset(n for one in self.opened for n in one.segment.numbers.tolist())
 
     def check(self) -> None:

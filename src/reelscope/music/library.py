@@ -524,6 +524,8 @@ class _Adding:
         )
         for added in reported:
             self._report(_with_same(added, alike))
+        # Many at once: queries of others are not to wade through all of their segments.
+        self._writer.settle(2 * self._library.settings.most_segments)
 
     def _already(self, prepared: Prepared, there: Mapping[str, Track]) -> Added | None:
         """What there is to say without writing: it is there, or its id is taken."""
