@@ -246,7 +246,8 @@ def _in_csv(path: Path, published_column: str) -> tuple[list[NewVideo], list[str
     """The rows of a CSV; paths are relative to its folder."""
     text, odd = read_text(path, what="a list of videos")
     notes = [] if odd is None else [f"{path.name}: line {odd} is not UTF-8"]
-    rows = ((n, row) for n, row in read_rows(text, wanted=PATH_COLUMNS.__contains__) if any(row))
+    table = read_rows(text, wanted=lambda cell: cell.lower() in PATH_COLUMNS)
+    rows = ((line, row) for line, row in table if any(row))
     _, header = next(rows, (1, []))
     names = [cell.lower() for cell in header]
     at = _column(names, PATH_COLUMNS)
