@@ -383,6 +383,8 @@ def main() -> None:
     call.tracks = [round(count) for count in call.tracks]
     call.peers = [name for name in call.peers.split(",") if name]
     print(describe() + "\n")
+    if os.getloadavg()[0] > 0.5:
+        print(f"(Others are at work: load {os.getloadavg()[0]:.1f}. Times are too long.)\n")
     for name in PARTS if call.part == "all" else [call.part]:
         figures = PARTS[name](call)
         if call.save:
