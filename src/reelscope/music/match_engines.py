@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from reelscope.errors import UnreadableMedia
-from reelscope.music import fingerprint, mfcc
+from reelscope.music import confidence, fingerprint, mfcc
 from reelscope.music.dtw import Warping, warp
 from reelscope.music.identify import Found, identify
 from reelscope.music.segment import Segment
@@ -40,6 +40,9 @@ DTW_WARNING = (
     " were in no track scored 95 or more; in another test 98.8 % of 1,440 unrelated pairs did):"
     " a match at 95 says next to nothing; engine fingerprint does not have this fault"
 )
+REVISION = 2
+"""Of engine fingerprint beyond its parameters; raised when `identify` looks in another way, so
+that what is in the database is computed anew."""
 UNSURE = 90.0
 """Similarity that the best place of a video has at most where no place convinces. Places that do
 are all above: the threshold of the rate is at log-odds of more than 2.2, which 90 is."""
@@ -106,10 +109,11 @@ class FingerprintEngine:
 
     @property
     def key(self) -> str:
-        """Version and parameters of the fingerprints."""
-        parameters = json.dumps(fingerprint.PARAMETERS, sort_keys=True)
+        """Version and parameters of the fingerprints, and what makes a probability of them."""
+        odds = (confidence.WEIGHTS, confidence.LEVEL, confidence.FALL, confidence.AT_RATE)
+        parameters = json.dumps([fingerprint.PARAMETERS, odds], sort_keys=True)
         digest = hashlib.sha256(parameters.encode()).hexdigest()[:16]
-        return f"{self.name} 1 {fingerprint.VERSION} {digest} {self._longest_s}"
+        return f"{self.name} {REVISION} {fingerprint.VERSION} {digest} {self._longest_s}"
 
     def read(self, path: Path) -> fingerprint.Constellation:
         """The peaks of a track."""
