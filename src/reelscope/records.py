@@ -515,6 +515,9 @@ class MusicTrack(Frozen):
     label: str | None = Field(default=None, description="Who published it.")
     isrc: str | None = Field(default=None, description="International Standard Recording Code.")
     shazam_id: str | None = Field(default=None, description="Key of the track at Shazam.")
+    library_id: str | None = Field(
+        default=None, description="Id of the track in the music library."
+    )
     links: dict[str, str] = Field(
         default_factory=dict, description="Where it stands on the web, by service; https alone."
     )
@@ -535,9 +538,12 @@ class RecognisedMusic(MusicTrack):
         "recognised earlier; fingerprint: the sound itself."
     )
     window_start_s: Seconds | None = Field(
-        description="In the video: the window it was recognised in; None: not by the sound."
+        description="In the video: the window it was recognised in; library: where the track is "
+        "heard from; None: not by the sound."
     )
-    window_end_s: Seconds | None = Field(description="End of that window.")
+    window_end_s: Seconds | None = Field(
+        description="End of that window; library: where the track is heard to."
+    )
     track_offset_s: Seconds | None = Field(
         description="In the track: where the window begins; may be below 0 by a little."
     )
@@ -545,7 +551,10 @@ class RecognisedMusic(MusicTrack):
         description="How much faster than the track it is played: 0.05 is 5 % (a sped-up edit)."
     )
     frequency_skew: Number | None = Field(description="How much higher than the track it sounds.")
-    confidence: Share | None = Field(description="As the source states it; Shazam states none.")
+    confidence: Share | None = Field(
+        description="As the source states it; library: the probability of being right; Shazam "
+        "states none."
+    )
     hashes: Count | None = Field(
         default=None, description="memory: pairs of spectral peaks that agree; at least 60."
     )
@@ -575,7 +584,8 @@ class Music(Value):
     stage = "music"
 
     recognised: tuple[RecognisedMusic, ...] = Field(
-        description="The best first: platform, library, memory, shazam; empty: nobody knows one."
+        description="The best first: platform, library (every track it hears, the one heard "
+        "longest first), memory, shazam; empty: nobody knows one."
     )
     answers: tuple[MusicAnswer, ...] = Field(description="One per source, in that order.")
     windows: tuple[MusicWindow, ...] = Field(
@@ -583,6 +593,9 @@ class Music(Value):
     )
     sound: Literal["mix", "accompaniment"] | None = Field(
         description="What was listened to; None: nothing."
+    )
+    library_revision: str | None = Field(
+        default=None, description="State of the music library that was asked; None: none was."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from reelscope.audio.recognition import (
     names_track,
 )
 from reelscope.audio.sound_memory import Placed, SoundMemory
+from reelscope.errors import DatabaseFailed, StoreError
 from reelscope.media.clip import Clip
 from reelscope.media.flac import write_flac
 from reelscope.records import (
@@ -157,13 +159,34 @@ class Recogniser:
 
 
 class Library:
+    """Hears these, one answer for each stretch of music; in this state."""
+
     engine = "library 1"
 
-    def __init__(self, *answers: Identified | None) -> None:
+    def __init__(self, *answers: Sequence[Identified] | StoreError, revision: str = "a:1") -> None:
         self.answers = list(answers)
+        self.revision = revision
+        self.absent: str | None = None
+        self.changed: set[str] = set()
+        self.lengths_s: list[float] = []
 
-    def identify(self, samples: Any, rate_hz: int) -> Identified | None:
-        return self.answers.pop(0)
+    def identify(self, samples: Any, rate_hz: int) -> Sequence[Identified]:
+        self.lengths_s.append(len(samples) / rate_hz)
+        answer = self.answers.pop(0)
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+    def unchanged(self, library_id: str, since: datetime | None) -> bool:
+        return library_id not in self.changed
+
+    def close(self) -> None: ...
+
+
+def heard(id_: str, start_s: float, end_s: float) -> Identified:
+    track = MusicTrack(title=f"Song {id_}", library_id=id_)
+    placed = Placed(track, track_offset_s=40.0, time_skew=0.25, frequency_skew=0.25)
+    return Identified(placed, start_s=start_s, end_s=end_s, confidence=0.9)
 
 
 def known(placed: Placed = SONG) -> Heard:
@@ -328,10 +351,67 @@ def test_an_original_sound_is_asked_about_and_known_by_its_id(tmp_path: Path) ->
 
 
 def test_the_library_comes_before_the_memory_and_shazam(tmp_path: Path) -> None:
-    library = Library(None, Identified(SONG, 0.9))
+    library = Library([heard("x", 1.0, 9.0)])
     music = value_of(stage(tmp_path, Recogniser(), library=library), clip(tmp_path))
     assert outcomes(music) == ["not_asked", "found", "no_match", "not_asked"]
-    assert (music.recognised[0].source, music.recognised[0].confidence) == ("library", 0.9)
+    (found,) = music.recognised
+    assert (found.source, found.library_id, found.confidence) == ("library", "x", 0.9)
+    assert (found.window_start_s, found.window_end_s) == (5.0, 13.0)  # the stretch begins at 4 s
+    assert (found.track_offset_s, found.time_skew, found.frequency_skew) == (40.0, 0.25, 0.25)
+    assert music.library_revision == "a:1"
+
+
+def test_the_library_hears_all_music_and_names_every_track(tmp_path: Path) -> None:
+    parts: list[Part] = [(0, 4, "silence"), (4, 14, "music"), (14, 18, "speech"), (18, 34, "music")]
+    library = Library([heard("x", 0.0, 6.0)], [heard("y", 0.0, 5.0), heard("z", 5.0, 16.0)])
+    music = value_of(stage(tmp_path, library=library), clip(tmp_path, parts))
+    assert sum(library.lengths_s) == pytest.approx(26, abs=2)  # windows may reach into speech
+    assert [found.library_id for found in music.recognised] == ["z", "x", "y"]
+
+
+def test_where_the_library_knows_nothing_the_others_are_asked(tmp_path: Path) -> None:
+    music = value_of(stage(tmp_path, Recogniser(known()), library=Library([])), clip(tmp_path))
+    assert outcomes(music) == ["not_asked", "no_match", "no_match", "found"]
+
+
+def test_a_library_that_cannot_be_asked_is_said(tmp_path: Path) -> None:
+    library = Library(revision="")
+    library.absent = "the music library cannot be asked: it is damaged (`music verify`)"
+    music = value_of(stage(tmp_path, Recogniser(known()), library=library), clip(tmp_path))
+    assert outcomes(music) == ["not_asked", "not_asked", "no_match", "found"]
+    assert (music.answers[1].reason, music.library_revision) == (library.absent, None)
+
+
+def test_a_library_that_stops_answering_is_asked_again_by_the_next_run(tmp_path: Path) -> None:
+    library = Library(DatabaseFailed("the server is gone"))
+    (outcome,) = stage(tmp_path, Recogniser(), library=library).run([clip(tmp_path)])
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.retryable) == ("database", True)
+    assert "the server is gone" in outcome.message
+
+
+def test_what_a_grown_library_is_asked_about(tmp_path: Path) -> None:
+    """Where nothing was found, and not where a track was, unless that track has changed."""
+
+    def made(*answer: Identified, parts: Sequence[Part] = ((0, 34, "music"),)) -> StageRecord:
+        first = stage(tmp_path, library=Library(answer))
+        return ok(value_of(first, clip(tmp_path, parts)))
+
+    grown = Library(revision="a:2")
+    later = stage(tmp_path, library=grown)
+    found, nothing = made(heard("x", 0, 9)), made()
+    assert later.revision_for(found) == "a:1"
+    assert later.revision_for(nothing) == "a:2"
+    assert later.revision_for(None) == "a:2"
+    assert later.revision_for(made(parts=[(0, 34, "speech")])) == "a:1"
+    grown.changed = {"x"}
+    assert later.revision_for(found) == "a:2"
+    grown.absent, grown.revision = "it is damaged", ""
+    assert later.revision_for(found) == later.revision_for(nothing) == "a:1"  # not lost with it
+    assert later.revision_for(None) == ""
+    without = ok(value_of(stage(tmp_path), clip(tmp_path)))
+    assert stage(tmp_path, library=Library(revision="a:2")).revision_for(without) == "a:2"
+    assert stage(tmp_path).revision_for(found) == ""
 
 
 def test_without_music_nobody_is_asked(tmp_path: Path) -> None:

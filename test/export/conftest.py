@@ -108,6 +108,11 @@ VALUES: dict[str, dict[str, Any]] = {
              "shazam_id": "549952578", "links": {"shazam": "https://www.shazam.com/track/1"},
              "window_start_s": 1.5, "window_end_s": None, "track_offset_s": 33.8,
              "time_skew": 0.05, "frequency_skew": -0.001, "confidence": None, "hashes": 310},
+            *({"source": "library", "matched_by": "fingerprint", "title": title, "artist": None,
+               "library_id": title.lower(), "window_start_s": start_s, "window_end_s": 13.0,
+               "track_offset_s": 60.5, "time_skew": 0.25, "frequency_skew": 0.0,
+               "confidence": 0.99}
+              for title, start_s in (("Long", 1.0), ("Short", 9.0), ("Long", 11.0))),
         ],
         "answers": [
             {"source": "platform", "outcome": "no_match", "reason": "an original sound"},
@@ -116,7 +121,7 @@ VALUES: dict[str, dict[str, Any]] = {
             {"source": "shazam", "outcome": "not_asked", "reason": "it was recognised earlier"},
         ],
         "windows": [{"start_s": 1.0, "end_s": 13.0, "music_s": 12.0, "speech_s": 4.0}],
-        "sound": "accompaniment",
+        "sound": "accompaniment", "library_revision": "ab:12",
     },
     "keyframes": {
         "frames": [{"time_s": 0.0, "kinds": ["iframe", "sampled"]},

@@ -39,6 +39,13 @@ def test_it_says_what_was_found(make: Make) -> None:
         assert part in text, part
 
 
+def test_it_names_every_track_of_the_library_once(make: Make) -> None:
+    text = page(make())
+    assert "Music: =Song, or “not” by Carla (recognised earlier, 5% faster)" in text
+    assert text.count("Music: Long (the library, 25% faster)") == 1
+    assert text.count("Music: Short (the library, 25% faster)") == 1
+
+
 def test_it_says_what_failed_or_was_skipped_and_why(
     make: Make, failed: StageRecord, skipped: StageRecord
 ) -> None:

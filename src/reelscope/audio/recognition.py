@@ -1,9 +1,16 @@
 """Which track is heard? Stage `music`.
 
 Sources are asked in this order, each answer is kept: what the platform says, the user's music
-library, sounds recognised earlier (audio/sound_memory.py), Shazam (engines/shazam.py). Shazam
-is the scarce thing: it is asked where the timeline has music and none of the others names the
-track, about one to three windows, and what it says is remembered.
+library, sounds recognised earlier (audio/sound_memory.py), Shazam (engines/shazam.py). The
+library hears all music that was read, and names every track in it. Shazam is the scarce thing:
+it is asked where the timeline has music and none of the others names the track, about one to
+three windows, and what it says is remembered.
+
+A library grows. What it was asked in stands in the value (`library_revision`), and part of the
+key is the state that counts for a video (`MusicStage.revision_for`): a video in which a track was
+found is not asked about again, one in which none was is, as soon as a later run meets a library
+that has changed. What a run asks is held against the state at its beginning, so tracks that are
+added meanwhile make nothing anew in it.
 """
 
 from __future__ import annotations
@@ -12,6 +19,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -20,7 +28,7 @@ from numpy.typing import NDArray
 from reelscope.audio.landmarks import Landmarks, landmarks
 from reelscope.audio.separate import accompaniment_of
 from reelscope.audio.sound_memory import Known, Placed
-from reelscope.errors import OutputError
+from reelscope.errors import OutputError, StoreError
 from reelscope.media.audio import Audio, Samples
 from reelscope.media.clip import Clip
 from reelscope.records import (
@@ -39,6 +47,7 @@ from reelscope.records import (
     RecognisedMusic,
     Separation,
     SpeechSegment,
+    StageRecord,
     VideoSource,
     Voice,
 )
@@ -123,19 +132,54 @@ class TrackLibrary(Protocol):
 
     @property
     def engine(self) -> str:
-        """Name and version."""
+        """Name and version; the same whatever is in the library, and cheap to ask."""
         ...
 
-    def identify(self, samples: Sound, rate_hz: int) -> Identified | None:
-        """The track that is heard; None: it is none of these."""
+    @property
+    def absent(self) -> str | None:
+        """Why it cannot be asked, with the remedy; None: it can."""
+        ...
+
+    @property
+    def revision(self) -> str:
+        """Its state when this run first asked; another one where a track is added, changed or
+        removed. Empty where it cannot be asked."""
+        ...
+
+    def identify(self, samples: Sound, rate_hz: int) -> Sequence[Identified]:
+        """Every track that is heard, with its place.
+
+        Args:
+            samples: one channel, (n,), finite, full scale +-1, of any length.
+            rate_hz: theirs.
+
+        Raises:
+            StoreError, OutputError: it does not answer any more.
+        """
+        ...
+
+    def unchanged(self, library_id: str, since: datetime | None) -> bool:
+        """Whether this track still stands in it as it did then; also where nobody can say."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was opened."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A track of the library, and how sure that is."""
+    """A track of the library.
+
+    Attributes:
+        placed: which, and what of it is heard at `start_s`.
+        start_s, end_s: of the match, in the sound that was asked about.
+        confidence: probability of being right, 0-1.
+    """
 
     placed: Placed
+    start_s: float
+    end_s: float
     confidence: float | None = None
 
 
@@ -343,14 +387,12 @@ class _Findings:
     def add(
         self,
         source: MusicSource,
-        found: RecognisedMusic | None = None,
-        *,
+        *found: RecognisedMusic,
         missed: Literal["no_match", "not_asked", "rate_limited", "unreachable"] = "no_match",
         reason: str | None = None,
         requests: int = 0,
     ) -> None:
-        if found:
-            self.found.append(found)
+        self.found += found
         self.answers.append(
             MusicAnswer(
                 source=source,
@@ -426,6 +468,28 @@ class MusicStage:
         music = source.platform.music if source.platform else None
         return music.model_dump_json(exclude={"play_url"}) if music else ""
 
+    def revision_for(self, earlier: StageRecord | None) -> str:
+        """The state of the library that the video's value goes with.
+
+        That of the earlier value, where asking again is no use or not possible: tracks were
+        found and stand unchanged in the library, there is no music to ask about, or the library
+        cannot be asked today. Else today's.
+        """
+        if self._library is None:
+            return ""
+        value = earlier.value if earlier and earlier.status == "ok" else None
+        if earlier is None or not isinstance(value, Music) or value.library_revision is None:
+            return self._library.revision
+        ids = [found.library_id for found in value.recognised if found.source == "library"]
+        named = [id_ for id_ in ids if id_ is not None]
+        if (
+            not value.windows
+            or self._library.absent
+            or (named and all(self._library.unchanged(id_, earlier.finished_at) for id_ in named))
+        ):
+            return value.library_revision
+        return self._library.revision
+
     def open(self) -> None:
         """Nothing to load; a recogniser that is absent is not asked."""
 
@@ -434,15 +498,18 @@ class MusicStage:
         return [self._recognise(clip) for clip in clips]
 
     def close(self) -> None:
-        """Let go of the recogniser."""
+        """Let go of the recogniser and the library."""
         if self._recogniser:
             self._recogniser.close()
+        if self._library:
+            self._library.close()
 
     def _recognise(self, clip: Clip) -> Outcome:
         so_far = _Findings()
         self._ask_platform(clip, so_far)
         listening = _Listening(clip, self.settings.windows)
-        self._ask_library(listening, so_far)
+        if failed := self._ask_library(listening, so_far):
+            return failed
         prints = [(start_s, landmarks(s, RATE_HZ)) for start_s, s in listening.stretches()]
         with self._asking:  # the next video with the same sound finds it in the memory
             nobody = self._ask_memory(clip, prints, so_far)
@@ -455,6 +522,7 @@ class MusicStage:
                 answers=tuple(so_far.answers),
                 windows=listening.windows,
                 sound=listening.sound,
+                library_revision=(self._library.revision or None) if self._library else None,
             )
         )
 
@@ -469,22 +537,23 @@ class MusicStage:
             track = MusicTrack(title=music.title, artist=music.author, album=music.album)
             so_far.add("platform", _found("platform", Placed(track), matched_by="name"))
 
-    def _ask_library(self, listening: _Listening, so_far: _Findings) -> None:
-        if self._library is None:
-            so_far.add("library", missed="not_asked", reason="there is no music library")
-            return
-        if not listening.windows:
-            so_far.add("library", missed="not_asked", reason=listening.why_not)
-            return
-        for window in listening.windows:
-            identified = self._library.identify(listening.window(window), RATE_HZ)
-            if identified is not None:
-                found = _found(
-                    "library", identified.placed, window=window, confidence=identified.confidence
-                )
-                so_far.add("library", found)
-                return
-        so_far.add("library")
+    def _ask_library(self, listening: _Listening, so_far: _Findings) -> Failed | None:
+        """Ask about all music that was read; Failed where it stopped answering on the way."""
+        library = self._library
+        reason = library.absent if library else "there is no music library"
+        if library is None or reason or not listening.windows:
+            so_far.add("library", missed="not_asked", reason=reason or listening.why_not)
+            return None
+        try:
+            heard = [
+                _in_video(one, start_s)
+                for start_s, samples in listening.stretches()
+                for one in library.identify(samples, RATE_HZ)
+            ]
+        except (StoreError, OutputError) as error:
+            return Failed(error.kind, f"the music library: {error}", retryable=True)
+        so_far.add("library", *sorted(heard, key=_longest_first))
+        return None
 
     # ---- memory
 
@@ -591,7 +660,6 @@ def _found(
     *,
     window: MusicWindow | None = None,
     matched_by: Literal["name", "fingerprint"] = "fingerprint",
-    confidence: float | None = None,
 ) -> RecognisedMusic:
     return RecognisedMusic(
         **dict(placed.track),
@@ -602,8 +670,30 @@ def _found(
         track_offset_s=placed.track_offset_s,
         time_skew=placed.time_skew,
         frequency_skew=placed.frequency_skew,
-        confidence=confidence,
+        confidence=None,
     )
+
+
+def _in_video(identified: Identified, start_s: float) -> RecognisedMusic:
+    """What the library heard in a stretch that begins there in the video."""
+    placed = identified.placed
+    return RecognisedMusic(
+        **dict(placed.track),
+        source="library",
+        matched_by="fingerprint",
+        window_start_s=start_s + identified.start_s,
+        window_end_s=start_s + identified.end_s,
+        track_offset_s=placed.track_offset_s,
+        time_skew=placed.time_skew,
+        frequency_skew=placed.frequency_skew,
+        confidence=identified.confidence,
+    )
+
+
+def _longest_first(found: RecognisedMusic) -> tuple[float, float]:
+    """All are as sure as the library asks: the song of the video is the one heard longest."""
+    start_s, end_s = found.window_start_s or 0.0, found.window_end_s or 0.0
+    return start_s - end_s, start_s
 
 
 def _remembered_as(placed: Placed, known: Known, start_s: float | None) -> RecognisedMusic:

@@ -32,6 +32,7 @@ from reelscope.records import (
     Platform,
     Probe,
     Quality,
+    RecognisedMusic,
     Separation,
     Shots,
     Similarity,
@@ -117,6 +118,24 @@ def _track(music: Music, name: str) -> Cell:
     """Of the best finding."""
     cell: Cell = getattr(music.recognised[0], name) if music.recognised else None
     return cell
+
+
+def _heard_of_library(music: Music) -> list[RecognisedMusic]:
+    return [found for found in music.recognised if found.source == "library"]
+
+
+def _of_library(music: Music, name: str) -> Cell:
+    """Of the track of the library that is heard longest."""
+    heard = _heard_of_library(music)
+    cell: Cell = getattr(heard[0], name) if heard else None
+    return cell
+
+
+def _others(music: Music) -> list[str]:
+    """Titles of the other tracks; one that comes again later is no other."""
+    heard = _heard_of_library(music)
+    titles = {found.library_id: found.title for found in heard}
+    return [title for id_, title in titles.items() if id_ != heard[0].library_id]
 
 
 def _author(name: str) -> Callable[[Platform], Cell]:
@@ -377,6 +396,25 @@ _MUSIC = of_stage(
      "is 5 %.", lambda v: _track(v, "time_skew")),
     ("music_found_frequency_skew", "number", None, "How much higher than the track it sounds.",
      lambda v: _track(v, "frequency_skew")),
+    ("music_library_id", "text", None, "Track of the music library that is heard longest, whatever "
+     "the platform names; empty: none is heard, or none was asked.",
+     lambda v: _of_library(v, "library_id")),
+    ("music_library_title", "text", None, "Its title.", lambda v: _of_library(v, "title")),
+    ("music_library_artist", "text", None, "Its artist.", lambda v: _of_library(v, "artist")),
+    ("music_library_start_s", "number", "s", "In the video: where it is heard from.",
+     lambda v: _of_library(v, "window_start_s")),
+    ("music_library_end_s", "number", "s", "In the video: where it is heard to.",
+     lambda v: _of_library(v, "window_end_s")),
+    ("music_library_offset_s", "number", "s", "In the track: what is heard there first.",
+     lambda v: _of_library(v, "track_offset_s")),
+    ("music_library_time_skew", "number", None, "How much faster than the track it is played: 0.05 "
+     "is 5 %.", lambda v: _of_library(v, "time_skew")),
+    ("music_library_frequency_skew", "number", None, "How much higher than the track it sounds.",
+     lambda v: _of_library(v, "frequency_skew")),
+    ("music_library_probability", "number", "0-1", "Of being right.",
+     lambda v: _of_library(v, "confidence")),
+    ("music_library_others", "text", None, "Titles of further tracks of the library that are "
+     "heard, the longest first.", lambda v: TEXT_JOINT.join(_others(v)) or None),
     ("music_answers", "text", None, "What came of asking each source: found, no_match, not_asked.",
      lambda v: TEXT_JOINT.join(f"{a.source} {a.outcome}" for a in v.answers) or None),
 )  # fmt: skip

@@ -174,8 +174,8 @@ def _heard(record: VideoRecord) -> Iterator[str]:
         yield _sound_line(events)
     if (sounds := record.value(Sounds)) and sounds.tags:
         yield f"Heard: {escape(', '.join(dict.fromkeys(tag.label for tag in sounds.tags)))}"
-    if (music := record.value(Music)) and music.recognised:
-        yield _track_line(music.recognised[0])
+    if music := record.value(Music):
+        yield from map(_track_line, _tracks(music))
 
 
 def _description_lines(description: Description) -> Iterator[str]:
@@ -270,6 +270,14 @@ def _sound_line(events: Events) -> str:
     if loud.true_peak_dbtp is not None:
         parts.append(f"true peak {loud.true_peak_dbtp:.1f} dBTP")
     return "Sound: " + (", ".join(parts) or "none")
+
+
+def _tracks(music: Music) -> list[RecognisedMusic]:
+    """What the best source says, and the other tracks of the library that are heard."""
+    told = music.recognised[:1]
+    heard = {t.library_id: t for t in reversed(music.recognised) if t.source == "library"}
+    others = [t for id_, t in reversed(heard.items()) if id_ not in {t.library_id for t in told}]
+    return [*told, *others]
 
 
 def _track_line(track: RecognisedMusic) -> str:

@@ -190,10 +190,14 @@ def _description(settings: Settings, batch_folder: Path | None) -> DescribeStage
 
 
 def _music(settings: Settings) -> MusicStage:
-    """Music recognition; Shazam is left out where a setting says so, and the answer why."""
+    """Music recognition; Shazam is left out where a setting says so, and the answer why.
+
+    The user's library is asked where there is one.
+    """
     from reelscope.audio.recognition import Asked, MusicStage
     from reelscope.audio.sound_memory import SoundMemory
     from reelscope.engines.shazam import Shazam
+    from reelscope.pipeline.track_library import users_library
 
     chosen = settings.music
     why_not = None if chosen.shazam else "music.shazam is off (music.shazam: true turns it on)"
@@ -216,6 +220,7 @@ def _music(settings: Settings) -> MusicStage:
         ),
         None if why_not else shazam,
         why_not=why_not,
+        library=users_library(settings),
     )
 
 

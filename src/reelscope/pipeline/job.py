@@ -97,6 +97,7 @@ class Job:
             source=self.record.source,
             media_sha256=media.sha256 if media else "",
             upstream=[(name, self.standing.get(name)) for name in waits_for(stage)],
+            earlier=self.record.stages.get(stage.name),
         )
 
     def end(self, stage: Stage, record: StageRecord) -> None:

@@ -102,19 +102,33 @@ class ReadsSource(Protocol):
         ...
 
 
+@runtime_checkable
+class AsksWhatGrows(Protocol):
+    """A stage that asks something which changes from run to run, as a library does."""
+
+    def revision_for(self, earlier: StageRecord | None) -> str:
+        """The state of it that the value goes with; empty: there is none.
+
+        That of the earlier value where it is not to be made again because of what has changed
+        since, else today's.
+        """
+        ...
+
+
 def stage_key(
     stage: Stage,
     *,
     source: VideoSource,
     media_sha256: str,
     upstream: Iterable[tuple[str, StageRecord | None]],
+    earlier: StageRecord | None = None,
 ) -> str:
     """sha256 over everything that the stage's value depends on.
 
     Two runs with the same key would give the same value, so the second is not made.
     An upstream stage counts with its own key if it has a value, else with the way it
     ended: the value of a stage that merely *uses* another changes when that other one
-    appears.
+    appears. `earlier` is what the stage found in an earlier run: see `AsksWhatGrows`.
     """
     subject = stage.source_key(source) if isinstance(stage, ReadsSource) else media_sha256
     parts = [
@@ -125,6 +139,8 @@ def stage_key(
         subject,
         [(name, _standing(record)) for name, record in upstream],
     ]
+    if isinstance(stage, AsksWhatGrows) and (revision := stage.revision_for(earlier)):
+        parts.append(revision)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
