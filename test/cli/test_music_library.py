@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,7 +133,7 @@ def test_a_table_is_added(folder: Path) -> None:
     added = call("add", "--csv", table, "--campaign", "autumn")
     assert added.exit_code == 0
     assert "2 added, 1 failed; 2 tracks in the library" in added.stdout
-    assert "note: line 5: no path and no address" in added.stdout
+    assert "note: line 5: no path and no address" in added.stderr
     (first,) = lines(call("list", "--text", "erster", "--json"))
     assert (first["id"], first["campaign"], first["source_url"]) == (
         "a",
@@ -159,6 +162,31 @@ def test_every_added_track_is_a_line_for_programs(folder: Path) -> None:
     results = lines(call("add", "music", "--json"))
     assert sorted(one["outcome"] for one in results) == ["added"] * 3 + ["failed"]
     assert all(one["track"]["sha256"] for one in results if one["outcome"] == "added")
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_heard_and_the_same_call_goes_on(
+    folder: Path, repository: Path
+) -> None:
+    for seed in range(90):
+        write_wav(folder / "many" / f"{seed}.wav", np.roll(melody(1, 20.0), 977 * seed))
+    command = [sys.executable, str(repository / "main.py"), "music", "add", "many"]
+    with subprocess.Popen(
+        [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as adding:
+        assert adding.stdout is not None
+        first = adding.stdout.readline()
+        adding.send_signal(signal.SIGINT)
+        said, told = adding.communicate()
+    assert adding.returncode == 130
+    assert "The same call goes on" in told
+    reported = {json.loads(line)["track"]["id"] for line in [first, *said.splitlines()]}
+    there = {track["id"] for track in lines(call("list", "--json"))}
+    assert reported <= there
+    assert 64 <= len(there) < 90
+    assert "all is well" in call("verify").stdout
+    again = call("add", "many").stdout
+    assert f"{90 - len(there)} added, {len(there)} unchanged; 90 tracks" in again
 
 
 def test_files_of_every_kind(folder: Path) -> None:

@@ -25,7 +25,7 @@ from reelscope.errors import (
     UsageError,
 )
 from reelscope.music.adding import Added
-from reelscope.music.index import MANIFEST, SEGMENTS
+from reelscope.music.index import MADE_WITH, MANIFEST, SEGMENTS, Index
 from reelscope.music.library import CATALOGUE, INDEX, MusicLibrary
 from reelscope.music.new_tracks import NewTrack
 from reelscope.settings import MusicLibrarySettings
@@ -344,6 +344,24 @@ def test_a_damaged_index_is_named_and_its_tracks_can_be_added_anew(
         with pytest.raises(StoreError):
             other.add([sounds / "1.wav"])
     segment.write_bytes(raw)
+    assert is_whole(library, 1)
+
+
+def test_an_index_made_with_other_parameters_is_named_and_kept(
+    library: MusicLibrary, sounds: Path
+) -> None:
+    library.add([sounds / "0.wav"])
+    other = MusicLibrary(
+        library.catalogue, Index(library.index.folder, made_with={**MADE_WITH, "rate_hz": 11025})
+    )
+    for use in (
+        lambda: other.identify(melody(0), RATE_HZ),
+        lambda: other.add([sounds / "1.wav"]),
+        other.compact,
+    ):
+        with pytest.raises(LibraryMismatch, match=r"rate_hz 8000, here it is 11025"):
+            use()
+    assert "rate_hz" in other.verify().problems[0]
     assert is_whole(library, 1)
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from reelscope import settings as settings_module
 from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
 from reelscope.cli.progress import open_progress
-from reelscope.cli.terminal import console, printable
+from reelscope.cli.terminal import console, printable, progress_console
 from reelscope.crawl.table import NOT_UTF8, TOO_LONG, read_rows, read_text
 from reelscope.engines.media_fetcher import MediaFetcher
 from reelscope.errors import CsvError, MediaError, UsageError
@@ -120,12 +120,12 @@ def add(
         except KeyboardInterrupt:
             stopped = True
         total = library.count(Wanted(status="ready"))
+    for note in notes:
+        progress_console.print(f"note: {printable(note)}")
     if not as_json:
-        for note in notes:
-            console.print(f"note: {printable(note)}")
         console.print(_summary(done, total))
     if stopped:
-        console.print("Stopped. The same call goes on where this one ended.")
+        progress_console.print("Stopped. The same call goes on where this one ended.")
         return EXIT_INTERRUPTED
     return 0 if any(one.outcome != "failed" for one in done) else EXIT_NOTHING_SUCCEEDED
 

@@ -294,8 +294,8 @@ class MusicLibrary:
     ) -> tuple[Added, ...]:
         """Add files, folders (with all below them) and addresses.
 
-        What was reported is on the disk. What was not, because this was interrupted, is not in
-        the library, and adding it again is safe.
+        What was reported is on the disk. What was not, because this was interrupted, may be
+        there or not; adding it again is safe.
 
         Args:
             sources: what is to be added, one sound each, or folders of them.
