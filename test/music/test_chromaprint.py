@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -236,6 +237,22 @@ def test_a_damaged_file_gives_what_can_be_heard(tmp_path: Path) -> None:
     items = chromaprint(path, "own").items
     assert len(items) > 100
     assert np.array_equal(items[:60], whole[:60])
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("mp3", "mp3"), ("aac", "m4a"), ("flac", "flac")])
+def test_bytes_changed_anywhere_give_a_fingerprint_or_a_clear_no(
+    tmp_path: Path, codec: str, suffix: str
+) -> None:
+    whole = encoded(tmp_path / f"a.{suffix}", music_like(6, seed=7), codec).read_bytes()
+    rng = np.random.default_rng(6)
+    damaged = tmp_path / f"b.{suffix}"
+    for _ in range(40):
+        data = bytearray(whole[: int(rng.integers(100, len(whole) + 1))])
+        for place in rng.integers(0, len(data), int(rng.choice([1, 10, 200]))):
+            data[place] = int(rng.integers(256))
+        damaged.write_bytes(data)
+        with contextlib.suppress(UnreadableMedia):
+            assert chromaprint(damaged, "own").duration_s > 0
 
 
 def test_both_ways_of_decoding_give_the_same_samples(tmp_path: Path) -> None:

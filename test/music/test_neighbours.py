@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -103,3 +104,12 @@ def test_keys_grow_with_the_library() -> None:
     sizes = [key_bits(count) for count in (0, 1000, 10**5, 10**6, 10**7, 10**9)]
     assert sizes == sorted(sizes)
     assert (sizes[0], sizes[-1]) == (16, 24)
+
+
+def test_ten_hours_are_not_compared_at_every_offset() -> None:
+    whole = noise(290_000, 1)
+    long_ones = [whole, with_errors(whole, 0.02, 2)[500:], noise(290_000, 3)]
+    started = time.perf_counter()
+    pairs = alike(long_ones, replace(SEARCH, all_pairs=300))
+    assert [(p.first, p.second, p.alignment.offset) for p in pairs] == [(0, 1, 500)]
+    assert time.perf_counter() - started < 30

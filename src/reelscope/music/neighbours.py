@@ -45,6 +45,10 @@ FREQUENT_ASKS = 32
 REACH = 4
 """Offsets around a candidate's diagonal that are tried, half a second on either side."""
 
+ALL_PAIRS_ITEMS = 450_000
+"""... and only if they have no more items than this in all (15 hours of sound), which takes half
+a minute on one core. The work grows with the square: two sounds of 10 hours go by the index."""
+
 _AT_ONCE = 16
 
 
@@ -56,7 +60,7 @@ class Search:
         least_items: of an overlap, unless the shorter one has fewer.
         least_share: of the shorter one that an overlap covers, 0-1.
         frequent_share: a key that more than this share of the fingerprints have is frequent.
-        all_pairs: up to so many fingerprints, every pair is compared.
+        all_pairs: up to so many fingerprints, every pair is compared (see `ALL_PAIRS_ITEMS`).
         least_similarity: pairs below it are not given.
         threads: that work side by side.
     """
@@ -112,7 +116,8 @@ def alike(
     count = len(fingerprints)
     if count < 2:
         return []
-    few = count <= search.all_pairs
+    total = sum(map(len, fingerprints))
+    few = count <= search.all_pairs and total <= ALL_PAIRS_ITEMS
     index = None if few else _index(fingerprints, search)
     pairs: list[Pair] = []
     done = 0
@@ -249,7 +254,7 @@ def _slot(keys: NDArray[np.int64], key: int) -> int:
 
 
 @compiled
-def _vote(  # noqa: PLR0917  (numba passes by position)
+def _vote(
     start: int,
     end: int,
     place: NDArray[np.int32],
