@@ -413,7 +413,7 @@ def _place(rng: Rng, path: Path, length_s: float) -> float:
 
 RIGHT_S = 0.5
 SAME = 0.9
-_MEL_HOP = 882
+_MEL_HOP = 441
 
 
 def is_hit(query: Query, found_track: Path, found_offset_s: float) -> bool:
@@ -449,7 +449,7 @@ def _correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> floa
 
 @lru_cache(maxsize=128)
 def _mel(path: Path) -> NDArray[np.float32]:
-    """50 frames a second of 40 bands from 60 Hz to 8 kHz, in dB, at most 60 under the top."""
+    """100 frames a second of 40 bands from 60 Hz to 8 kHz, in dB, at most 60 under the top."""
     sound = track_sound(path)
     size = 2048
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, size // 2), size)[::_MEL_HOP]
