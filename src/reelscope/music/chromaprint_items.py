@@ -174,7 +174,7 @@ def _area(image: NDArray[np.float64], row: int, band: int, row_end: int, band_en
 
 
 @compiled
-def _contrast(  # noqa: PLR0917  (numba passes by position)
+def _contrast(
     image: NDArray[np.float64], kind: int, row: int, band: int, rows: int, bands: int
 ) -> float:
     """The log ratio of the light to the dark areas of a classifier of this kind."""

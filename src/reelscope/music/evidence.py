@@ -4,9 +4,11 @@ A candidate place is not judged by the votes that named it but by all peaks that
 there: each says where in the clip's spectrum something should stand out, and the clip shows
 how much does (listening.py). Under noise this sees music whose peaks are nobody's highest any
 more. How much a wrong place of real music would show, by shared keys, beats and timbres, is
-measured for every clip anew at random places, read backwards: the cohort, as in speaker
-verification (Auckenthaler, Carey, Lloyd-Thomas, "Score normalization for text-independent
-speaker verification systems", Digital Signal Processing 10, 2000: T-norm).
+measured for every clip anew: at the places that win the vote under hypotheses that are wrong
+by intention. So it is done for spectra of proteins (Elias and Gygi, "Target-decoy search
+strategy", Nature Methods 4, 2007), and with other speakers in speaker verification
+(Auckenthaler, Carey, Lloyd-Thomas, Digital Signal Processing 10, 2000: T-norm). A larger
+library has better wrong places; the measure grows with it.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from reelscope.music.segment import BLOCK, BLOCK_BITS, Segment
 
 FINE_STEPS = ((1.0, 0.002, 0.001), (0.5, 0.001, 0.0005), (0.25, 0.0005, 0.00025))
 """The same on the evidence that is not widened, which has its best at one point."""
-COHORT = 96
-"""Random places."""
+FEWEST_WRONG, RANDOM = 16, 32
+"""Wrong places that are enough to know their spread; random ones beside fewer, per segment."""
+LEAST_SPREAD = 0.5
+"""Of a single peak's evidence, whose own standard deviation is about 1."""
 FEWEST_PEAKS = 12
 """Of a track within the clip; with fewer there is nothing to judge by."""
 SAME_FRAMES, SAME_SHARE = 12.0, 0.02
@@ -124,34 +128,34 @@ class Cohort:
         return (total - count * self.mean) / (self.spread * max(count, 1) ** 0.5)
 
 
-def cohort(
-    heard: Heard, segments: Sequence[Segment], tempo: float, pitch: float, *, seed: int = 1
-) -> Cohort:
-    """What this clip shows at random places of the segments."""
-    frames = np.array([segment.frames for segment in segments], np.float64)
-    if not frames.sum():
+def cohort(shown: Sequence[tuple[float, int]], places: NDArray[np.float64]) -> Cohort:
+    """What a clip shows at wrong places.
+
+    Args:
+        shown: (total evidence, peaks) at the best wrong places.
+        places: the same at random places, (n, 2); asked only where the others are too few.
+    """
+    both = np.array(shown, np.float64).reshape(-1, 2)
+    if len(both) < FEWEST_WRONG:
+        both = np.concatenate([both, places])
+    if not len(both):
         return Cohort(0.0, 1.0)
-    shares = np.maximum(np.round(COHORT * frames / frames.sum()), 1).astype(int)
-    totals, counts = [], []
-    for segment, share in zip(segments, shares.tolist(), strict=True):
-        some = _random_places(
-            heard.evidence,
-            segment.blocks,
-            segment.points,
-            segment.frames,
-            tempo,
-            pitch,
-            share,
-            seed,
-        )
-        totals.append(some[:, 0])
-        counts.append(some[:, 1])
-    total, count = np.concatenate(totals), np.concatenate(counts)
-    if not len(total):
-        return Cohort(0.0, 1.0)
+    total, count = both[:, 0], both[:, 1]
     mean = float(total.sum() / count.sum())
     spread = float(np.sqrt(np.mean((total - count * mean) ** 2 / count)))
-    return Cohort(mean, max(spread, 1e-3))
+    return Cohort(mean, max(spread, LEAST_SPREAD))
+
+
+def random_places(heard: Heard, segments: Sequence[Segment]) -> NDArray[np.float64]:
+    """(total evidence, peaks) of a clip at random places of the segments, read backwards."""
+    some = [np.zeros((0, 2))]
+    for segment in segments:
+        some.append(
+            _random_places(
+                heard.evidence, segment.blocks, segment.points, segment.frames, RANDOM, 1
+            )
+        )
+    return np.concatenate(some)
 
 
 def judged(
@@ -443,15 +447,13 @@ def _random_places(
     blocks: NDArray[np.uint32],
     points: NDArray[np.uint16],
     length: int,
-    tempo: float,
-    pitch: float,
     count: int,
     seed: int,
 ) -> NDArray[np.float64]:
     """(total evidence, peaks) at places of a segment, read backwards."""
     out = np.empty((count, 2), np.float64)
     found = 0
-    span = int(evidence.shape[0] * tempo)
+    span = evidence.shape[0]
     state = np.int64(seed)
     for _ in range(4 * count):
         if found == count:
@@ -460,7 +462,7 @@ def _random_places(
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF
         place = (state * length) >> 31
         frames, bins = _peaks(blocks, points, place, place + span)
-        total, peaks = _total(evidence, 2 * place + span - frames, bins, place, tempo, pitch)
+        total, peaks = _total(evidence, 2 * place + span - frames, bins, place, 1.0, 1.0)
         if peaks >= FEWEST_PEAKS:
             out[found, 0], out[found, 1] = total, peaks
             found += 1

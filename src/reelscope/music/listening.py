@@ -22,10 +22,10 @@ from reelscope.music.fingerprint import (
 )
 from reelscope.music.sound import Sound
 
-ALL_FAN_OUT, FEW_FAN_OUT = 10, 4
+ALL_FAN_OUT, FEW_FAN_OUT = 10, 6
 """Pairs that a peak begins: of all peaks, and of the strongest few, which the many hypotheses
 of other speeds are tried with."""
-FEW_PEAKS_PER_S = 30
+FEW_PEAKS_PER_S = 50
 WIDEST_GAP, WIDEST_STEP = 100, 100
 """Frames and bins between the peaks of a pair; wider than in the index (segment.py), because
 sound that is slowed down has its pairs further apart."""

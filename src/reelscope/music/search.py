@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from reelscope.music.evidence import (
     Traits,
     cohort,
     judged,
+    random_places,
     refined,
     traits,
     without,
@@ -43,6 +45,10 @@ PLAIN_PLACES, OTHER_PLACES, REFINED_PLACES = 24, 64, 6
 SETTLED_RATE, WHOLE_SHARE = 1e-6, 0.9
 """False positives at which a find of so much of the sound ends the search."""
 
+WRONG = np.array([(1.0, 2 ** (step / 12)) for step in (-6, -5, -4, 4, 5, 6)])
+"""Hypotheses that are wrong: further from the track than any that is tried, but with its beat
+and in tune with it, as other music is. What they find best is what chance can do."""
+WRONG_PLACES = 48
 Seen = tuple[Place, Traits]
 
 
@@ -59,7 +65,6 @@ class Search:
         self, heard: Heard, segments: Sequence[Segment], *, hidden: Container[int] = ()
     ) -> None:
         self._heard, self._segments, self._hidden = heard, segments, hidden
-        self._cohorts: dict[tuple[float, float], Cohort] = {}
 
     def convincing(self, least: float) -> list[Seen]:
         """The places whose log-odds are that high, the surest first.
@@ -82,27 +87,31 @@ class Search:
 
     def traits(self, place: Place, heard: Heard | None = None) -> Traits:
         """What the sound, or what is left of it, shows at a place."""
-        wrong = self._cohort(place.tempo, place.pitch)
-        return traits(heard or self._heard, self._segments[place.segment], place, wrong)
+        return traits(heard or self._heard, self._segments[place.segment], place, self._wrong)
 
     def track(self, place: Place, seen: Traits) -> int:
         """Which track of the segment it is."""
         middle = place.offset + 0.5 * (seen.start + seen.end) * place.tempo
         return self._segments[place.segment].track_at(middle)
 
-    def _voted(
+    def _named(
         self, pairs: NDArray[np.float32], hypotheses: NDArray[np.float64], most: int
-    ) -> list[Place]:
-        """The places with most votes, judged."""
+    ) -> list[tuple[int, int, int, int]]:
+        """(votes, segment, frame, hypothesis) of the places with most votes in all segments."""
         named: list[tuple[int, int, int, int]] = []
         for number, segment in enumerate(self._segments):
             ballot = vote(pairs, segment, hypotheses, probe=len(hypotheses) == 1, most=most)
             some = np.stack([ballot.votes, ballot.places, ballot.hypotheses], 1).tolist()
             named += [(votes, number, place, which) for votes, place, which in some]
-        named.sort(key=lambda one: (-one[0], one[1:]))
+        return sorted(named, key=lambda one: (-one[0], one[1:]))[:most]
+
+    def _voted(
+        self, pairs: NDArray[np.float32], hypotheses: NDArray[np.float64], most: int
+    ) -> list[Place]:
+        """The places with most votes, judged."""
         judged = [
             self._judged(number, place, *hypotheses[which].tolist(), votes)
-            for votes, number, place, which in named[:most]
+            for votes, number, place, which in self._named(pairs, hypotheses, most)
         ]
         return [place for place in judged if place is not None]
 
@@ -114,7 +123,7 @@ class Search:
         at = segment.track_at(offset + 0.5 * tempo * self._heard.length)
         if peaks < FEWEST_PEAKS or int(segment.numbers[at]) in self._hidden:
             return None
-        score = self._cohort(tempo, pitch).score(total, peaks)
+        score = self._wrong.score(total, peaks)
         return Place(number, offset, tempo, pitch, votes, score)
 
     def _best(self, places: Sequence[Place]) -> list[Place]:
@@ -129,15 +138,19 @@ class Search:
         offset, tempo, pitch, total, peaks = refined(
             self._heard, self._segments[place.segment], place.offset, place.tempo, place.pitch
         )
-        score = self._cohort(tempo, pitch).score(total, peaks)
+        score = self._wrong.score(total, peaks)
         return replace(place, offset=offset, tempo=tempo, pitch=pitch, score=score)
 
-    def _cohort(self, tempo: float, pitch: float) -> Cohort:
-        """What wrong places show under a hypothesis, measured when first asked for."""
-        key = (round(tempo, 2), round(pitch, 2))
-        if key not in self._cohorts:
-            self._cohorts[key] = cohort(self._heard, self._segments, *key)
-        return self._cohorts[key]
+    @cached_property
+    def _wrong(self) -> Cohort:
+        """What this sound shows at the best places of hypotheses that are wrong."""
+        shown = []
+        for _, number, place, which in self._named(self._heard.few, WRONG, WRONG_PLACES):
+            tempo, pitch = WRONG[which].tolist()
+            _, total, peaks = judged(self._heard, self._segments[number], place, tempo, pitch)
+            if peaks >= FEWEST_PEAKS:
+                shown.append((total, peaks))
+        return cohort(shown, random_places(self._heard, self._segments))
 
     def _sure(self, places: Sequence[Place], least: float) -> list[Seen]:
         """Those that are sure, and sure without what the better ones explain."""

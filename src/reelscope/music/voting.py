@@ -26,18 +26,23 @@ from reelscope.music.segment import (
     MOST_STEP,
     STEP_BITS,
     Segment,
+    pack,
 )
 
 CELL_BITS = 2
 """Places are counted in cells of 4 frames, 80 ms: what the tempo's step leaves over in 10 s."""
 COARSE_BITS = HASH_BITS - 3
 """Pairs are compared at half the resolution of bins and frames: a peak under noise moves."""
-MOST_VOTES, MOST_VOTES_EACH = 1_500_000, 60_000
+MOST_VOTES, MOST_VOTES_EACH = 2_000_000, 200_000
 """Of the one hypothesis that nothing was changed, and of each of the many others."""
 FEWEST_VOTES = 4
 """For a place to be looked at."""
 MOST_PLACES = 24
 """Of one hypothesis."""
+EXACT, COARSE, FINE = 0, 1, 2
+"""Which cells a pair asks for: the one of half resolution that it falls into; the nearer two in
+each dimension; where these would be too many votes, the one of full resolution and its six
+neighbours."""
 _ORIGIN = 1 << 20
 """Added to places, so that a clip may begin before the timeline does."""
 _MIX = 2654435761
@@ -80,7 +85,7 @@ def vote(
     """
     limit = MOST_VOTES if probe else MOST_VOTES_EACH
     cells = (segment.frames >> CELL_BITS) + (1 << 12)
-    counters = min(1 << int(cells).bit_length(), 1 << (20 if probe else 16))
+    counters = min(1 << int(cells).bit_length(), 1 << (20 if probe else 18))
     found, count = _vote(
         pairs, segment.cells, segment.places, hypotheses, probe, most, limit, counters
     )
@@ -105,7 +110,10 @@ def _vote(
     ranges = np.empty((len(pairs) * (8 if probe else 1), 3), np.int64)
     keys = np.empty(_MOST_KEPT, np.int64)
     for h in range(len(hypotheses)):
-        asked = _ranges(pairs, cells, hypotheses[h, 0], hypotheses[h, 1], probe, ranges)
+        tempo, pitch = hypotheses[h, 0], hypotheses[h, 1]
+        asked = _ranges(pairs, cells, tempo, pitch, COARSE if probe else EXACT, ranges)
+        if probe and _votes(ranges, asked) > limit:
+            asked = _ranges(pairs, cells, tempo, pitch, FINE, ranges)
         longest = _longest(ranges, asked, limit)
         table[:] = 0
         top = _count(ranges, asked, longest, places, table)
@@ -126,20 +134,25 @@ def _ranges(
     cells: NDArray[np.uint32],
     tempo: float,
     pitch: float,
-    probe: bool,
+    which: int,
     ranges: NDArray[np.int64],
 ) -> int:
     """Fill in (first place, last place, frame in the clip as the track would count it)."""
     bits = 0
     while (1 << bits) < len(cells) - 1:
         bits += 1
-    wider, finer = max(COARSE_BITS - bits, 0), max(bits - COARSE_BITS, 0)
+    resolution = HASH_BITS if which == FINE else COARSE_BITS
+    wider, finer = max(resolution - bits, 0), max(bits - resolution, 0)
+    turns = 1 if which == EXACT else 8 if which == COARSE else 7
     found = 0
     for i in range(len(pairs)):
         low, high, gap = pairs[i, 1] / pitch, pairs[i, 2] / pitch, pairs[i, 3] * tempo
         first = found
-        for turn in range(8 if probe else 1):
-            cell = _cell(low, high, gap, turn if probe else -1)
+        for turn in range(turns):
+            if which == FINE:
+                cell = _fine(low, high, gap, turn)
+            else:
+                cell = _coarse(low, high, gap, turn if which == COARSE else -1)
             if cell < 0:
                 continue
             cell >>= wider
@@ -159,8 +172,34 @@ def _ranges(
 
 
 @compiled
-def _cell(low: float, high: float, gap: float, turn: int) -> int:
-    """The coarse hash of a pair; -1: no track has such.
+def _votes(ranges: NDArray[np.int64], asked: int) -> int:
+    total = 0
+    for j in range(asked):
+        total += ranges[j, 1] - ranges[j, 0]
+    return total
+
+
+@compiled
+def _fine(low: float, high: float, gap: float, turn: int) -> int:
+    """The hash of a pair (turn 0) or of a neighbour; -1: no track has such."""
+    bin_, time = int(low + 0.5), int(gap + 0.5)
+    step = int(high + 0.5) - bin_
+    if turn in (1, 2):
+        bin_ += 3 - 2 * turn
+    elif turn in (3, 4):
+        step += 7 - 2 * turn
+    elif turn > 4:
+        time += 11 - 2 * turn
+    if not LOWEST_BIN <= bin_ < BINS or abs(step) > MOST_STEP:
+        return -1
+    if not FIRST_GAP <= time <= LAST_GAP:
+        return -1
+    return pack(bin_, step, time)
+
+
+@compiled
+def _coarse(low: float, high: float, gap: float, turn: int) -> int:
+    """The hash of a pair at half resolution; -1: no track has such.
 
     Turns 0 to 7 take the nearer two cells in each dimension, -1 the one it falls into.
     """
