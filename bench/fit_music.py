@@ -4,10 +4,10 @@
     python bench/fit_music.py fit FOLDER
 
 `collect` asks clips of known truth, under every condition of music_material.py and of 3, 5, 10
-and 15 s, in a library that has their track and in one that has not, and writes what the model
-sees of the best places. The libraries are two thirds of the corpus, composed tracks, and
-distractors. `fit` prints the weights and the threshold for the source, and what they give on
-clips that they were not fitted on.
+and 15 s, twice: the second time their track is hidden. It writes what the model sees of the
+best places. The library is the corpus, composed tracks, and distractors. `fit` prints the
+weights and the threshold for the source, and what they give on clips that they were not
+fitted on.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from reelscope.music import confidence
-from reelscope.music.fingerprint import FRAMES_PER_S, Constellation, at_rate, constellation
+from reelscope.music.fingerprint import FRAMES_PER_S, at_rate, constellation
 from reelscope.music.listening import listen
 from reelscope.music.search import Search
 from reelscope.music.segment import Segment
 
 LENGTHS_S = (3.0, 3.0, 5.0, 5.0, 10.0, 15.0)
-COMPOSED, OTHERS = range(40), range(40, 80)
+COMPOSED = 60
 DISTRACTORS = 200
 NAMES = tuple(confidence.WEIGHTS)
 
@@ -38,64 +38,55 @@ NAMES = tuple(confidence.WEIGHTS)
 def collect(folder: Path, seconds: float, seed: int, distractors: int) -> None:
     """Rows of (condition, length, in the library, right, query, features...)."""
     rng = np.random.default_rng(seed)
-    known = {path: constellation(material.track_sound(path), material.RATE_HZ) for path in _all()}
-    libraries = [_library(known, fold, distractors) for fold in range(3)]
+    tracks = [*material.corpus_tracks(), *material.composed_tracks(0, COMPOSED)]
+    segment = _library(tracks, distractors)
     rows: list[list[float]] = []
     query, until = seed * 1_000_000, time.monotonic() + seconds
     while time.monotonic() < until:
         for which, condition in enumerate(material.CONDITIONS):
-            segment, inside, outside = libraries[rng.integers(3)]
+            number = int(rng.integers(len(tracks)))
             length_s = float(rng.choice(LENGTHS_S))
-            for tracks in (inside, outside, outside):
+            given = ([tracks[number]], condition, length_s, 1, int(rng.integers(1 << 30)))
+            try:
+                (asked,) = material.queries(*given)
+            except ValueError:  # the track is shorter than the clip
+                continue
+            for known in (True, False):
                 query += 1
-                rows += _rows(segment, inside, tracks, condition, length_s, which, query, rng)
-        np.save(folder / f"{seed}.npy", np.array(rows, np.float32))
+                start = [which, length_s, known, 0, query]
+                rows += _rows(segment, tracks, number, asked, start)
+        np.save(folder / f"{seed}.npy", np.array(rows, np.float64))
     print(f"{query - seed * 1_000_000} queries, {len(rows)} places")
 
 
-def _all() -> list[Path]:
-    composed = material.composed_tracks(0, 80)
-    return [*material.corpus_tracks(), *composed]
-
-
-def _library(
-    known: dict[Path, Constellation], fold: int, distractors: int
-) -> tuple[Segment, list[Path], list[Path]]:
-    """(segment, tracks in it, tracks not in it); a track's number is its place in the list."""
-    hidden = list(material.folds(material.corpus_tracks(), 3)[fold])
-    inside = [path for path in material.corpus_tracks() if path not in hidden]
-    inside += [material.COMPOSED / str(number) for number in COMPOSED]
-    outside = hidden * 2 + [material.COMPOSED / str(number) for number in OTHERS]
-    items = [(number, known[path]) for number, path in enumerate(inside)]
-    others = [known[path] for path in inside]
-    items += material.distractors(others, distractors, first_number=len(items), seed=fold)
-    return Segment.build(items), inside, outside
+def _library(tracks: Sequence[Path], distractors: int) -> Segment:
+    """A track's number is its place in the list; distractors have higher ones."""
+    known = [constellation(material.track_sound(path), material.RATE_HZ) for path in tracks]
+    more = material.distractors(known, distractors, first_number=len(known))
+    return Segment.build([*enumerate(known), *more])
 
 
 def _rows(
     segment: Segment,
-    inside: Sequence[Path],
     tracks: Sequence[Path],
-    condition: str,
-    length_s: float,
-    which: int,
     number: int,
-    rng: np.random.Generator,
+    asked: material.Query,
+    start: list[float],
 ) -> list[list[float]]:
-    track = [tracks[rng.integers(len(tracks))]]
-    try:
-        (query,) = material.queries(track, condition, length_s, 1, int(rng.integers(1 << 30)))
-    except ValueError:  # the track is shorter than the clip
-        return []
-    search = Search(listen(at_rate(query.samples, query.rate_hz)), [segment])
+    known = bool(start[2])
+    heard = listen(at_rate(asked.samples, asked.rate_hz))
+    search = Search(heard, [segment], hidden=() if known else {number})
     rows = []
-    for place in (*search.plain(), *search.changed()):
+    for place in search.places():
         seen = search.traits(place)
         at = search.track(place, seen)
         offset_s = (place.offset - segment.starts[at]) / FRAMES_PER_S
-        right = at < len(inside) and material.is_hit(query, inside[at], offset_s)
+        right = at == number and (
+            abs(offset_s - asked.offset_s) <= material.RIGHT_S
+            or material.is_hit(asked, tracks[at], offset_s)
+        )
         values = list(confidence.features(seen).values())
-        rows.append([which, length_s, tracks is inside, right, number, *values])
+        rows.append([*start[:3], right, start[4], *values])
     return rows
 
 
@@ -117,7 +108,7 @@ def fit(folder: Path) -> None:
     print(f"LEVEL, FALL = {level:.2f}, {fall:.2f}  at {confidence.AT_RATE}")
 
 
-def _fitted(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+def _fitted(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights; the wrong places are those that would be believed most, found in turns."""
     features = rows[:, 5:].astype(np.float64)
     weights = np.array([confidence.WEIGHTS[name] for name in NAMES])
@@ -127,7 +118,7 @@ def _fitted(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     return weights
 
 
-def _best(rows: NDArray[np.float32], odds: NDArray[np.float64]) -> NDArray[np.int64]:
+def _best(rows: NDArray[np.float64], odds: NDArray[np.float64]) -> NDArray[np.int64]:
     """The row of each query that is believed most."""
     order = np.lexsort((-odds, rows[:, 4]))
     first = np.concatenate([[True], np.diff(rows[order, 4]) != 0])
@@ -152,12 +143,12 @@ def _logistic(features: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArra
     return np.asarray(found.x / scale)
 
 
-def _report(rows: NDArray[np.float32], weights: NDArray[np.float64]) -> tuple[float, float]:
+def _report(rows: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
     odds = rows[:, 5:] @ weights
     best = _best(rows, odds)
     known, right, odds, length = rows[best, 2] > 0, rows[best, 3] > 0, odds[best], rows[best, 1]
     away = np.sort(odds[~known])[::-1]
-    tail = max(len(away) // 50, 20)
+    tail = max(len(away) // 100, 20)
     fall = float(np.mean(away[:tail] - away[tail]))  # of an exponential tail (Hill 1975)
     level = float(away[tail] + fall * np.log(tail / len(away) / confidence.AT_RATE))
     for rate in (1e-3, 1e-4):
@@ -179,7 +170,8 @@ def _report(rows: NDArray[np.float32], weights: NDArray[np.float64]) -> tuple[fl
     worst = []
     for which, name in enumerate(material.CONDITIONS):
         some = known & (rows[best, 0] == which) & (length <= 5)
-        worst.append(((right & (odds >= level))[some].mean(), name))
+        if some.any():
+            worst.append(((right & (odds >= level))[some].mean(), name))
     print("  3 and 5 s, worst:", ", ".join(f"{n} {v:.0%}" for v, n in sorted(worst)[:10]))
     return level, fall
 

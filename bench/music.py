@@ -34,7 +34,7 @@ from machine import RESULTS, describe, save
 from music_peers import FIELD, PEERS
 from music_recall import OURS, Answer, Task
 
-from reelscope.music.identify import FALSE_POSITIVE_RATE
+from reelscope.music.confidence import FALSE_POSITIVE_RATE
 from reelscope.testing.media import write_sound
 
 GOALS = {3.0: 0.95, 5.0: 0.98, 10.0: 0.995, 15.0: 0.998}

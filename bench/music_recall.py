@@ -79,14 +79,14 @@ class System:
             yield known, ranked, accepted and bool(ranked), time.perf_counter() - begun
 
     def _identified(self, query: material.Query, *, known: bool) -> tuple[Ranked, bool]:
-        from reelscope.music.confidence import threshold
-        from reelscope.music.identify import FALSE_POSITIVE_RATE, identify
+        from reelscope.music.confidence import FALSE_POSITIVE_RATE, threshold
+        from reelscope.music.identify import identify
 
         without: tuple[int, ...] = ()
         if not known and query.track_path in self._tracks:
             without = (self._tracks.index(query.track_path),)
         found = identify(
-            query.samples, query.rate_hz, self._segments, false_positive_rate=1.0, without=without
+            query.samples, query.rate_hz, self._segments, doubtful=True, without=without
         )
         ranked = [
             (self._tracks[one.number], one.offset_s - one.start_s * one.tempo, one.score)

@@ -20,7 +20,8 @@ from reelscope.media.container import never
 from reelscope.music import chromaprint as module
 from reelscope.music.chromaprint import available, chromaprint
 from reelscope.music.chromaprint_items import DELAY_S, HOP, RATE_HZ, Items, items_of
-from reelscope.music.chromaprint_sound import _careful, _quick, open_sound, pieces
+from reelscope.music.chromaprint_sound import FORM
+from reelscope.music.sound import _careful, _quick, open_sound, pieces
 from reelscope.testing.sounds import music_like, noise, silence, tone
 
 GOLDEN = Path(__file__).parent / "chromaprint_golden.json"
@@ -260,8 +261,8 @@ def test_both_ways_of_decoding_give_the_same_samples(tmp_path: Path) -> None:
         path = encoded(tmp_path / f"a.{suffix}", music_like(15, seed=8), codec)
         way = open_sound(path)
         assert way.fast
-        quick = np.concatenate(list(_quick(path, way)))
-        careful = np.concatenate(list(_careful(path, never)))
+        quick = np.concatenate(list(_quick(path, way, FORM)))
+        careful = np.concatenate(list(_careful(path, FORM, never)))
         assert np.array_equal(quick, careful), codec
 
 
@@ -283,7 +284,7 @@ def test_reading_can_be_stopped(tmp_path: Path) -> None:
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        list(pieces(path, open_sound(path), check_time=stop))
+        list(pieces(path, open_sound(path), FORM, check_time=stop))
 
 
 def encoded(

@@ -16,10 +16,9 @@ from soxr import resample
 from reelscope.engines.media_fetcher import MediaFetcher
 from reelscope.errors import CrawlFailed, DatabaseFailed, OutputError
 from reelscope.music.campaigns import read_campaigns
-from reelscope.music.confidence import probability, threshold
-from reelscope.music.identify import FALSE_POSITIVE_RATE
+from reelscope.music.confidence import FALSE_POSITIVE_RATE, similarity, threshold
 from reelscope.music.match import Answer, Candidate, Matcher
-from reelscope.music.match_engines import DTW_WARNING, UNSURE, make_engine, similarity_of
+from reelscope.music.match_engines import DTW_WARNING, make_engine, similarity_of
 from reelscope.music.sound import read_sound
 from reelscope.settings import Crawl, MusicMatch
 from reelscope.store.database import Database
@@ -136,10 +135,10 @@ def test_a_track_in_a_video_is_more_alike_than_any_in_another(
 def test_what_does_not_convince_cannot_reach_the_threshold(
     sounds: Path, store: MatchStore, work: Path
 ) -> None:
-    assert 100 * probability(threshold(FALSE_POSITIVE_RATE)) > UNSURE, "or it is not monotone"
-    assert MusicMatch().similarity_threshold > UNSURE
+    assert similarity(threshold(FALSE_POSITIVE_RATE)) == pytest.approx(95)
+    assert MusicMatch().similarity_threshold == 95
     found = answers(sounds, store, work, "noise.mp4")["noise"]
-    assert found.similarity <= UNSURE
+    assert found.similarity < 95
 
 
 def test_dtw_compares_beginnings_in_the_users_way(

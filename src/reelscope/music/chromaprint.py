@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from reelscope.errors import EngineFailed, EngineUnavailable, UnreadableMedia
 from reelscope.media.container import never
 from reelscope.music.chromaprint_items import RATE_HZ, Items
-from reelscope.music.chromaprint_sound import SoundFacts, Way, open_sound, pieces
+from reelscope.music.chromaprint_sound import FORM
+from reelscope.music.sound import SoundFacts, Way, open_sound, pieces
 
 Engine: TypeAlias = Literal["libchromaprint", "fpcalc", "own"]
 ENGINES: tuple[Engine, ...] = ("libchromaprint", "fpcalc", "own")
@@ -100,7 +101,7 @@ def chromaprint(
         return _by_fpcalc(path, way)
     listener = Items() if chosen == "own" else _LibraryListener()
     count = 0
-    for piece in pieces(path, way, check_time=check_time):
+    for piece in pieces(path, way, FORM, check_time=check_time):
         listener.feed(piece)
         count += len(piece)
     return Chromaprint(listener.finish(), count / RATE_HZ, chosen, way.facts)
@@ -166,4 +167,4 @@ def _by_fpcalc(path: Path, way: Way) -> Chromaprint:
 
 
 def _length_s(path: Path, way: Way) -> float:
-    return sum(map(len, pieces(path, way))) / RATE_HZ
+    return sum(map(len, pieces(path, way, FORM))) / RATE_HZ

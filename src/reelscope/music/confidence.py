@@ -13,6 +13,8 @@ import math
 from reelscope.music.evidence import Traits
 from reelscope.music.fingerprint import FRAMES_PER_S
 
+FALSE_POSITIVE_RATE = 1e-4
+"""Of clips that are in no track, one in 10,000 may get an answer."""
 WEIGHTS: dict[str, float] = {
     "one": -8.0,
     "score": 0.6,
@@ -57,6 +59,14 @@ def log_odds(traits: Traits) -> float:
 def probability(odds: float) -> float:
     """Of being right, 0 to 1, from log-odds."""
     return 1 / (1 + math.exp(-min(max(odds, -700.0), 700.0)))
+
+
+def similarity(odds: float) -> float:
+    """0 to 100, growing with the probability; 95 is where FALSE_POSITIVE_RATE is kept.
+
+    So a threshold of 95 accepts one of 10,000 clips that are in no track.
+    """
+    return 100 * probability(odds - threshold(FALSE_POSITIVE_RATE) + math.log(95 / 5))
 
 
 def threshold(false_positive_rate: float) -> float:

@@ -125,7 +125,7 @@ class Cohort:
 
     def score(self, total: float, count: int) -> float:
         """Standard deviations above the cohort."""
-        return (total - count * self.mean) / (self.spread * max(count, 1) ** 0.5)
+        return float((total - count * self.mean) / (self.spread * np.sqrt(max(count, 1))))
 
 
 def cohort(shown: Sequence[tuple[float, int]], places: NDArray[np.float64]) -> Cohort:
@@ -460,7 +460,7 @@ def _random_places(
             break
         # the generator of C's rand() (ISO/IEC 9899, 7.22.2.2), for reproducible places
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-        place = (state * length) >> 31
+        place = int((state * length) >> 31)
         frames, bins = _peaks(blocks, points, place, place + span)
         total, peaks = _total(evidence, 2 * place + span - frames, bins, place, 1.0, 1.0)
         if peaks >= FEWEST_PEAKS:

@@ -11,16 +11,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reelscope.music.confidence import log_odds, probability, threshold
-from reelscope.music.evidence import Place, Traits
+from reelscope.music.confidence import (
+    FALSE_POSITIVE_RATE,
+    log_odds,
+    probability,
+    threshold,
+)
 from reelscope.music.fingerprint import FRAMES_PER_S, RATE_HZ, at_rate
 from reelscope.music.listening import listen
-from reelscope.music.search import Search
+from reelscope.music.search import Search, Seen
 from reelscope.music.segment import Segment
 from reelscope.music.sound import Sound
 
-FALSE_POSITIVE_RATE = 1e-4
-"""Of clips that are in no track, one in 10,000 may get an answer."""
 SHORTEST_S = 1.0
 """Of a clip; below, nothing is said."""
 WINDOW_S, WHOLE_S, STEP_S = 10.0, 15.0, 5.0
@@ -69,6 +71,7 @@ def identify(
     *,
     false_positive_rate: float = FALSE_POSITIVE_RATE,
     without: Container[int] = (),
+    doubtful: bool = False,
 ) -> tuple[Found, ...]:
     """The tracks that are heard in a clip, the surest first.
 
@@ -76,22 +79,27 @@ def identify(
         samples: one channel, (n,), finite, of any length.
         rate_hz: theirs.
         segments: of the library.
-        false_positive_rate: how often a clip that is in no track may get an answer. 1: the
-            best place is given whatever it is worth.
+        false_positive_rate: how often a clip that is in no track may get an answer.
         without: numbers of tracks that are not to be found.
+        doubtful: where nothing is sure enough, give the best place whatever it is worth.
     """
     sound = at_rate(samples, rate_hz)
     least = threshold(false_positive_rate)
     found: list[Found] = []
+    doubts: list[Found] = []
     for start_s, window in _windows(sound):
         search = Search(listen(window), segments, hidden=without)
-        for place, seen in search.convincing(least):
-            at = search.track(place, seen)
-            found.append(_found(segments[place.segment], at, place, seen, start_s))
-    joined = _joined(found)
-    if false_positive_rate >= 1:
-        joined = joined[:1] if not joined else [max(joined, key=lambda one: one.score)]
-    return tuple(sorted(joined, key=lambda one: (-one.score, one.start_s, one.number)))
+        seen = search.convincing(least)
+        found += [_found(segments, search, one, start_s) for one in seen]
+        if doubtful and not seen and (best := search.best()):
+            doubts.append(_found(segments, search, best, start_s))
+    if not found:
+        return tuple(sorted(doubts, key=_surest)[:1])
+    return tuple(sorted(_joined(found), key=_surest))
+
+
+def _surest(found: Found) -> tuple[float, float, int]:
+    return -found.score, found.start_s, found.number
 
 
 def _windows(sound: Sound) -> Iterator[tuple[float, Sound]]:
@@ -105,7 +113,9 @@ def _windows(sound: Sound) -> Iterator[tuple[float, Sound]]:
         yield start / RATE_HZ, sound[start : start + int(WINDOW_S * RATE_HZ)]
 
 
-def _found(segment: Segment, at: int, place: Place, seen: Traits, start_s: float) -> Found:
+def _found(segments: Sequence[Segment], search: Search, seen_at: Seen, start_s: float) -> Found:
+    place, seen = seen_at
+    segment, at = segments[place.segment], search.track(place, seen)
     begins = place.offset + seen.start * place.tempo - float(segment.starts[at])
     odds = log_odds(seen)
     return Found(

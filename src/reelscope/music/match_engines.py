@@ -1,10 +1,8 @@
 """Two ways to compare a video's sound with all tracks of all campaigns.
 
 `fingerprint` finds a stretch of a track anywhere in a video, sped up or not, under speech or
-not; its similarity is 100 times the probability of being right (`Found.probability`), so that
-95 means: of a hundred such matches, five are wrong. What the false-positive rate set in advance
-(1 in 10,000 videos that have no track in them) does not let pass has UNSURE at most, whatever
-its probability: no threshold above UNSURE is ever reached by it.
+not; its similarity grows with the probability of being right and is 95 where one of 10,000
+videos that have no track in them would be matched (`confidence.similarity`).
 
 `dtw` is what many campaign scripts do: 13 MFCC at 22.05 kHz of the first `comparison_duration_s`
 (30), dynamic time warping under the cosine distance, `similarity = (1 - distance / 2) * 100`.
@@ -21,7 +19,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -40,15 +37,13 @@ DTW_WARNING = (
     " were in no track scored 95 or more; in another test 98.8 % of 1,440 unrelated pairs did):"
     " a match at 95 says next to nothing; engine fingerprint does not have this fault"
 )
-REVISION = 2
+REVISION = 3
 """Of engine fingerprint beyond its parameters; raised when `identify` looks in another way, so
 that what is in the database is computed anew."""
-UNSURE = 90.0
-"""Similarity that the best place of a video has at most where no place convinces. Places that do
-are all above: the threshold of the rate is at log-odds of more than 2.2, which 90 is."""
 LONGEST_TRACK_S = 600.0
 """`dtw` in mode subsequence reads so much of a track: its table of steps has a byte for each
 pair of frames, 33 MB for this and 30 s of a video."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +121,8 @@ class FingerprintEngine:
     def compare(self, path: Path) -> list[Heard]:
         """The most probable place of every track that may be heard."""
         samples = read_sound(path, fingerprint.RATE_HZ, most_s=self._longest_s)
-        ask = partial(identify, samples, fingerprint.RATE_HZ, self._segments)
-        if sure := ask():
-            return [_found(one, 100.0) for one in sure]
-        # Asked for apart: with a rate of 1 the first place that the clip itself votes for
-        # would do, and versions of another speed would not be looked for.
-        return [_found(one, UNSURE) for one in ask(false_positive_rate=1.0)]
+        found = identify(samples, fingerprint.RATE_HZ, self._segments, doubtful=True)
+        return [_found(one) for one in found]
 
 
 class DtwEngine:
@@ -171,10 +162,10 @@ class DtwEngine:
         ]
 
 
-def _found(found: Found, most: float) -> Heard:
+def _found(found: Found) -> Heard:
     return Heard(
         number=found.number,
-        similarity=min(max(100.0 * found.probability, 0.0), most),
+        similarity=confidence.similarity(found.score),
         start_s=found.start_s,
         end_s=found.end_s,
         offset_s=found.offset_s,

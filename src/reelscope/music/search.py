@@ -71,19 +71,29 @@ class Search:
 
         Each explains something that the surer ones do not.
         """
-        places = self.plain()
-        sure = self._sure(places, least)
+        sure = self._sure(self._plain, least)
         if not any(self._settles(seen) for _, seen in sure):
-            sure = self._sure([*places, *self.changed()], least)
+            sure = self._sure(self.places(), least)
         return sure
 
-    def plain(self) -> list[Place]:
+    def best(self) -> Seen | None:
+        """The surest place, whatever it is worth."""
+        seen = [(place, self.traits(place)) for place in self.places()]
+        return max(seen, key=lambda one: log_odds(one[1]), default=None)
+
+    @cached_property
+    def _plain(self) -> list[Place]:
         """The best places of the sound as it is."""
         return self._best(self._voted(self._heard.pairs, np.ones((1, 2)), PLAIN_PLACES))
 
-    def changed(self) -> list[Place]:
+    @cached_property
+    def _changed(self) -> list[Place]:
         """The best places of the sound as another version of a track."""
         return self._best(self._voted(self._heard.few, HYPOTHESES, OTHER_PLACES))
+
+    def places(self) -> list[Place]:
+        """All that are looked at closely."""
+        return [*self._plain, *self._changed]
 
     def traits(self, place: Place, heard: Heard | None = None) -> Traits:
         """What the sound, or what is left of it, shows at a place."""
@@ -109,11 +119,12 @@ class Search:
         self, pairs: NDArray[np.float32], hypotheses: NDArray[np.float64], most: int
     ) -> list[Place]:
         """The places with most votes, judged."""
-        judged = [
-            self._judged(number, place, *hypotheses[which].tolist(), votes)
-            for votes, number, place, which in self._named(pairs, hypotheses, most)
-        ]
-        return [place for place in judged if place is not None]
+        places = []
+        for votes, number, frame, which in self._named(pairs, hypotheses, most):
+            tempo, pitch = hypotheses[which].tolist()
+            place = self._judged(number, frame, tempo, pitch, votes)
+            places += [place] if place else []
+        return places
 
     def _judged(
         self, number: int, frame: float, tempo: float, pitch: float, votes: int

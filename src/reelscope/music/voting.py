@@ -293,7 +293,7 @@ def _least(table: NDArray[np.uint16], top: int) -> int:
     while least > 1 and votes[least - 1] <= left:
         least -= 1
         left -= votes[least]
-    return least
+    return int(least)
 
 
 @compiled
@@ -339,4 +339,4 @@ def _smallest(found: NDArray[np.int64], count: int) -> int:
     least = found[0, 0]
     for i in range(1, count):
         least = min(least, found[i, 0])
-    return least
+    return int(least)
