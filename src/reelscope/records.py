@@ -1021,6 +1021,27 @@ class CampaignMatch(Value):
     pitch: Number | None = Field(description="How much higher it sounds, as a factor.")
 
 
+class SoundGroup(Value):
+    """Entry `sound_group`, where `music.groups` is on: who else has this sound.
+
+    It is no part of `record.json`, for it changes with every other video: the tables, the
+    creator's JSON and the report take it from the library of sounds when they are written.
+    """
+
+    stage = "sound_group"
+
+    group: str = Field(
+        description="The first video with this sound, creator/video_id: the one posted first. Its "
+        "own, if nobody else has it."
+    )
+    videos: Count = Field(description="In the group, over all batches.")
+    offset_s: Seconds = Field(
+        description="In the first video: what is heard at this one's beginning; below 0 where this "
+        "one begins earlier."
+    )
+    tempo: Number = Field(description="How much faster than in the first it runs: 1.06 is 6 %.")
+
+
 STAGE_VALUES: dict[str, type[Value]] = {
     kind.stage: kind
     for kind in (
@@ -1031,8 +1052,8 @@ STAGE_VALUES: dict[str, type[Value]] = {
 }  # fmt: skip
 """Stage name -> the type of its value."""
 
-LATER_VALUES: dict[str, type[Value]] = {CampaignMatch.stage: CampaignMatch}
-"""Entries beside the stages', which commands of their own write -> the type of their value."""
+LATER_VALUES: dict[str, type[Value]] = {kind.stage: kind for kind in (CampaignMatch, SoundGroup)}
+"""Entries beside the stages', which are made when a batch has ended -> the type of their value."""
 
 
 # --------------------------------------------------------------------------- records

@@ -217,6 +217,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "campaign_id": "=spring", "track": "a/song.mp3", "start_s": 1.5, "end_s": 9.0,
         "offset_s": 30.25, "tempo": 1.06, "pitch": 1.0,
     },
+    "sound_group": {"group": "berta/7", "videos": 3, "offset_s": 12.5, "tempo": 0.8},
     "describe": {
         "model": "gpt-4o-2024-08-06", "mode": "live",
         "dimensions": {

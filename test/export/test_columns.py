@@ -76,6 +76,7 @@ def test_every_column_has_its_value(make: Make) -> None:
         "frame_captions": "a woman holding a bottle | a red bottle",
         "campaign_id": "=spring", "campaign_similarity": 99.75, "campaign_track": "a/song.mp3",
         "campaign_start_s": 1.5, "campaign_tempo": 1.06, "status_campaign": "ok",
+        "sound_group": "berta/7", "sound_group_videos": 3, "sound_group_offset_s": 12.5,
         "failed_stages": None, "skipped_stages": None, "analysis_s": 0.25 * len(ENTRIES),
         "status_voice": "ok",
     }  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reelscope.export.report import MAX_ANSWER, MAX_TEXT, Report, escape
-from reelscope.records import StageRecord, VideoRecord
+from reelscope.records import SoundGroup, StageRecord, VideoRecord
 
 Make = Callable[..., VideoRecord]
 MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})
@@ -37,6 +37,21 @@ def test_it_says_what_was_found(make: Make) -> None:
         "![1.00 s](../../tiktok_frames/1/chosen%201.jpg)",
     ):  # fmt: skip
         assert part in text, part
+
+
+def test_it_says_who_else_has_the_sound(make: Make) -> None:
+    text = page(make())
+    assert "Same sound: 2 other videos, first berta/7 (from 12.5 s of it, 20% slower)" in text
+    entry = make().stages["sound_group"]
+    assert isinstance(entry.value, SoundGroup)
+
+    def told(**values: object) -> str:
+        value = entry.value.model_copy(update=values) if entry.value else None
+        return page(make(sound_group=entry.model_copy(update={"value": value})))
+
+    first = f"{make().source.creator}/{make().source.video_id}"
+    assert "Same sound: 1 other video; this one is the first" in told(group=first, videos=2)
+    assert "Same sound" not in told(group=first, videos=1)
 
 
 def test_it_names_every_track_of_the_library_once(make: Make) -> None:

@@ -94,6 +94,7 @@ def test_a_sped_up_song_under_speech_is_named_with_its_place_and_speed(
     assert found.time_skew == pytest.approx(SPEED - 1, abs=0.01)
     assert found.frequency_skew == pytest.approx(SPEED - 1, abs=0.01)
     assert found.window_start_s is not None and found.track_offset_s is not None
+    assert found.time_skew is not None
     begins = found.track_offset_s - found.window_start_s * (1 + found.time_skew)
     assert begins == pytest.approx(5.0, abs=0.15)
     assert found.confidence is not None and found.confidence > 0.9

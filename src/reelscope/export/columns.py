@@ -36,6 +36,7 @@ from reelscope.records import (
     Separation,
     Shots,
     Similarity,
+    SoundGroup,
     Sounds,
     SpeechRate,
     StageRecord,
@@ -59,7 +60,7 @@ def columns(dimensions: Sequence[Dimension]) -> tuple[Column, ...]:
     Raises:
         ConfigError: two columns would have the same name.
     """
-    return (*_BEFORE, *description_columns(dimensions), *_CAMPAIGN, *_RECORD)
+    return (*_BEFORE, *description_columns(dimensions), *_CAMPAIGN, *_SOUND_GROUP, *_RECORD)
 
 
 def flat_row(record: VideoRecord, table: Iterable[Column]) -> dict[str, Cell]:
@@ -597,6 +598,19 @@ _CAMPAIGN = of_stage(
     ("campaign_pitch", "number", None, "How much higher than the track it sounds, as a factor.",
      lambda v: v.pitch if v.matched else None),
     ("campaign_engine", "text", None, "Who compared: fingerprint or dtw.", lambda v: v.engine),
+)  # fmt: skip
+
+_SOUND_GROUP = of_stage(
+    SoundGroup,
+    ("sound_group", "text", None, "The first video with this sound, creator/video_id; its own, if "
+     "nobody else has it; empty: `music.groups` is off, or there is no sound to be found again.",
+     lambda v: v.group),
+    ("sound_group_videos", "integer", None, "Videos with this sound, over all batches.",
+     lambda v: v.videos),
+    ("sound_group_offset_s", "number", "s", "In the first of them: what is heard at this one's "
+     "beginning.", lambda v: v.offset_s),
+    ("sound_group_tempo", "number", None, "How much faster than in the first it runs, as a "
+     "factor.", lambda v: v.tempo),
 )  # fmt: skip
 
 _RECORD = [

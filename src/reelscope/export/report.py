@@ -29,10 +29,12 @@ from reelscope.records import (
     Probe,
     RecognisedMusic,
     Shots,
+    SoundGroup,
     Sounds,
     SpeechRate,
     Transcript,
     VideoRecord,
+    VideoSource,
     Voice,
 )
 
@@ -176,6 +178,8 @@ def _heard(record: VideoRecord) -> Iterator[str]:
         yield f"Heard: {escape(', '.join(dict.fromkeys(tag.label for tag in sounds.tags)))}"
     if music := record.value(Music):
         yield from map(_track_line, _tracks(music))
+    if (same := record.value(SoundGroup)) and same.videos > 1:
+        yield _same_sound(same, record.source)
 
 
 def _description_lines(description: Description) -> Iterator[str]:
@@ -270,6 +274,16 @@ def _sound_line(events: Events) -> str:
     if loud.true_peak_dbtp is not None:
         parts.append(f"true peak {loud.true_peak_dbtp:.1f} dBTP")
     return "Sound: " + (", ".join(parts) or "none")
+
+
+def _same_sound(same: SoundGroup, source: VideoSource) -> str:
+    others = _number(same.videos - 1, "other video")
+    if same.group == f"{source.creator}/{source.video_id}":
+        return f"Same sound: {others}; this one is the first"
+    notes = [f"from {same.offset_s:.1f} s of it"]
+    if abs(same.tempo - 1) >= 0.01:
+        notes.append(f"{abs(same.tempo - 1):.0%} {'faster' if same.tempo > 1 else 'slower'}")
+    return f"Same sound: {others}, first {escape(same.group)} ({', '.join(notes)})"
 
 
 def _tracks(music: Music) -> list[RecognisedMusic]:

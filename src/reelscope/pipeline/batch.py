@@ -24,6 +24,7 @@ from reelscope.pipeline.crawl import CrawlPlan, Listeners
 from reelscope.pipeline.plan import Batch
 from reelscope.pipeline.provision import Fetching, QuietFetching, provide
 from reelscope.pipeline.runner import Listener, Runner
+from reelscope.pipeline.sound_groups import SoundGroups, group_sounds
 from reelscope.pipeline.summary import CrawlTally, Summary, Tally
 from reelscope.records import VideoRecord, VideoSource
 
@@ -125,7 +126,11 @@ class BatchRun:
     def _ask_about_all(self) -> None:
         """What is asked once all videos have ended: of the batch, and of each creator."""
         stopped = lambda: self._runner.stopped is not None  # noqa: E731
-        notes = [*hand_over(self.batch), *describe_creators(self.batch, self._store, stopped)]
+        notes = [
+            *hand_over(self.batch),
+            *describe_creators(self.batch, self._store, stopped),
+            *group_sounds(Records(self._store, self.batch.sources), self.batch.settings, stopped),
+        ]
         for note in notes:
             self.tally.problem(note.where, note.message)
 
@@ -153,17 +158,17 @@ def write_results(batch: Batch, store: RecordStore, summary: Summary) -> None:
         OutputError: a file cannot be written.
     """
     dimensions = batch.settings.description.dimensions
-    table = columns(dimensions)
+    table, groups = columns(dimensions), SoundGroups(batch.settings)
     for creator in batch.creators:
         folder = store.root / creator
         export_creator(
-            store.creator_records(creator),
+            groups.told(store.creator_records(creator)),
             folder,
             table=table,
             creator_summary=creator_summary(folder),
         )
     export_batch(
-        Records(store, batch.sources),
+        groups.told(Records(store, batch.sources)),
         batch.folder,
         table=table,
         settings=batch.settings.public(),

@@ -32,6 +32,7 @@ from reelscope.pipeline.afterwards import creator_summary
 from reelscope.pipeline.batch import Records
 from reelscope.pipeline.checkpoint import RECORD_NAME, RecordStore, batch_lock, read_record
 from reelscope.pipeline.plan import Folders
+from reelscope.pipeline.sound_groups import SoundGroups
 from reelscope.pipeline.summary import Summary
 from reelscope.records import CampaignMatch, StageRecord, VideoSource
 from reelscope.settings import Settings
@@ -333,15 +334,16 @@ def _write_tables(folder: Path, sources: Sequence[VideoSource]) -> list[tuple[st
         return [(folder.name, "its tables are not written anew: run the batch again for that")]
     dimensions = was.description.dimensions
     table, store = columns(dimensions), _records_of(folder)
+    groups = SoundGroups(was, store.root.parent)
     for creator in sorted({source.creator for source in sources}):
         export_creator(
-            store.creator_records(creator),
+            groups.told(store.creator_records(creator)),
             store.root / creator,
             table=table,
             creator_summary=creator_summary(store.root / creator),
         )
     export_batch(
-        Records(store, sources),
+        groups.told(Records(store, sources)),
         folder,
         table=table,
         settings=saved,

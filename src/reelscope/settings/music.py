@@ -187,6 +187,33 @@ class MusicLibrarySettings(Section):
     )
 
 
+class SoundGroups(Section):
+    """Videos with the same sound, whoever posted them: column `sound_group`."""
+
+    enabled: bool = Field(
+        False,
+        description="Add every video's own sound to a library of sounds when a run has ended, and group those that are the same.",
+    )
+    folder: Path | None = Field(
+        None, description="That library; null: sounds below paths.data. All batches share it."
+    )
+    share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Sounds are the same if they have this share of the shorter one in common.",
+    )
+    longest_s: float = Field(
+        120.0, ge=5, le=3600, description="So much of each video is listened to for that."
+    )
+    false_positive_rate: float = Field(
+        1e-6,
+        gt=0,
+        le=0.1,
+        description="Share of sounds that may be taken for a stranger's; low, because each is compared with many.",
+    )
+
+
 class MusicDedupe(Section):
     """`music dedupe`: which assets of a whole library are the same sound."""
 
@@ -258,6 +285,9 @@ class Music(MusicRecognition):
     )
     originals: MusicOriginals = Field(
         MusicOriginals(), description="`music originals`: whose sound is in whose video."
+    )
+    groups: SoundGroups = Field(
+        SoundGroups(), description="Videos with the same sound: column `sound_group`."
     )
     dedupe: MusicDedupe = Field(
         MusicDedupe(), description="`music dedupe`: which assets are the same sound."
