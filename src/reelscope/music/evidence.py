@@ -4,11 +4,10 @@ A candidate place is not judged by the votes that named it but by all peaks that
 there: each says where in the clip's spectrum something should stand out, and the clip shows
 how much does (listening.py). Under noise this sees music whose peaks are nobody's highest any
 more. How much a wrong place of real music would show, by shared keys, beats and timbres, is
-measured for every clip anew: at the places that win the vote under hypotheses that are wrong
-by intention. So it is done for spectra of proteins (Elias and Gygi, "Target-decoy search
-strategy", Nature Methods 4, 2007), and with other speakers in speaker verification
-(Auckenthaler, Carey, Lloyd-Thomas, Digital Signal Processing 10, 2000: T-norm). A larger
-library has better wrong places; the measure grows with it.
+measured for every clip anew at random places, read backwards so that no loop of the track
+fits: the cohort, as in speaker verification (Auckenthaler, Carey, Lloyd-Thomas, "Score
+normalization for text-independent speaker verification systems", Digital Signal Processing
+10, 2000: T-norm).
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from reelscope.music.segment import BLOCK, BLOCK_BITS, Segment
 
 FINE_STEPS = ((1.0, 0.002, 0.001), (0.5, 0.001, 0.0005), (0.25, 0.0005, 0.00025))
 """The same on the evidence that is not widened, which has its best at one point."""
-FEWEST_WRONG, RANDOM = 16, 32
-"""Wrong places that are enough to know their spread; random ones beside fewer, per segment."""
+COHORT, SEED = 96, 1
+"""Random places, the same for every clip."""
 LEAST_SPREAD = 0.5
 """Of a single peak's evidence, whose own standard deviation is about 1."""
 FEWEST_PEAKS = 12
@@ -88,7 +87,8 @@ class Traits:
     Attributes:
         start, end: the part, frames of the clip.
         peaks: of the track within it.
-        score: standard deviations above the cohort.
+        score: standard deviations above random places of the track.
+        rare: the same above random places of the library.
         beside: the same, on average, a moment earlier or later: what a key and held notes bring.
         weakest, weak: the scores of the two weakest quarters; a chord that happens to be
             shared carries one part of a clip, the right track carries all.
@@ -102,6 +102,7 @@ class Traits:
     end: int
     peaks: int
     score: float
+    rare: float
     beside: float
     weakest: float
     weak: float
@@ -128,34 +129,41 @@ class Cohort:
         return float((total - count * self.mean) / (self.spread * np.sqrt(max(count, 1))))
 
 
-def cohort(shown: Sequence[tuple[float, int]], places: NDArray[np.float64]) -> Cohort:
-    """What a clip shows at wrong places.
+def cohort(heard: Heard, segments: Sequence[Segment]) -> Cohort:
+    """What a clip shows at random places of a library; places are put in order by it."""
+    total = sum(segment.frames for segment in segments)
+    places = [np.zeros((0, 2))]
+    for segment in segments:
+        count = max(round(COHORT * segment.frames / max(total, 1)), 1)
+        places.append(_at_random(heard, segment, (0, segment.frames), 1.0, 1.0, count))
+    return _cohort(np.concatenate(places))
 
-    Args:
-        shown: (total evidence, peaks) at the best wrong places.
-        places: the same at random places, (n, 2); asked only where the others are too few.
+
+def own_cohort(heard: Heard, segment: Segment, place: Place) -> Cohort:
+    """What a clip shows at random places of a track, played as at this place.
+
+    Whatever else is in the library, and however much: a find is to stand out of its own track.
     """
-    both = np.array(shown, np.float64).reshape(-1, 2)
-    if len(both) < FEWEST_WRONG:
-        both = np.concatenate([both, places])
-    if not len(both):
+    at = segment.track_at(place.offset + 0.5 * place.tempo * heard.length)
+    stretch = (int(segment.starts[at]), int(segment.lengths[at]))
+    return _cohort(_at_random(heard, segment, stretch, place.tempo, place.pitch, COHORT))
+
+
+def _at_random(
+    heard: Heard, segment: Segment, stretch: tuple[int, int], tempo: float, pitch: float, count: int
+) -> NDArray[np.float64]:
+    return _random_places(
+        heard.evidence, segment.blocks, segment.points, *stretch, tempo, pitch, count, SEED
+    )
+
+
+def _cohort(places: NDArray[np.float64]) -> Cohort:
+    total, count = places[:, 0], places[:, 1]
+    if len(places) < 2:
         return Cohort(0.0, 1.0)
-    total, count = both[:, 0], both[:, 1]
     mean = float(total.sum() / count.sum())
     spread = float(np.sqrt(np.mean((total - count * mean) ** 2 / count)))
     return Cohort(mean, max(spread, LEAST_SPREAD))
-
-
-def random_places(heard: Heard, segments: Sequence[Segment]) -> NDArray[np.float64]:
-    """(total evidence, peaks) of a clip at random places of the segments, read backwards."""
-    some = [np.zeros((0, 2))]
-    for segment in segments:
-        some.append(
-            _random_places(
-                heard.evidence, segment.blocks, segment.points, segment.frames, RANDOM, 1
-            )
-        )
-    return np.concatenate(some)
 
 
 def judged(
@@ -210,11 +218,19 @@ def around(
     )
 
 
-def traits(heard: Heard, segment: Segment, place: Place, wrong: Cohort) -> Traits:
-    """What the clip shows at this place."""
+def traits(heard: Heard, segment: Segment, place: Place, wrong: Cohort, own: Cohort) -> Traits:
+    """What the clip shows at this place.
+
+    Args:
+        heard: the clip, or what is left of it.
+        segment: of the place.
+        place: where it may be.
+        wrong: of random places of the library.
+        own: of random places of the track.
+    """
     frames, bins = around(segment, place.offset, heard.length * place.tempo)
     at, where, shown = _shown(heard.evidence, frames, bins, place.offset, place.tempo, place.pitch)
-    start, end = span(at, shown - wrong.mean, heard.length)
+    start, end = span(at, shown - own.mean, heard.length)
     inside = (at >= start) & (at < end)
     shown = shown[inside]
     beside = _beside(
@@ -224,17 +240,18 @@ def traits(heard: Heard, segment: Segment, place: Place, wrong: Cohort) -> Trait
         where[inside],
         np.array([0, *BESIDE], np.int64),
     )
-    scores = [wrong.score(total, int(count)) for total, count, _ in beside]
+    scores = [own.score(total, int(count)) for total, count, _ in beside]
     shares = beside[:, 2] / np.maximum(beside[:, 1], 1)
     quarter = np.minimum((at[inside] - start) * 4 // max(end - start, 1), 3)
     parts = sorted(
-        wrong.score(float(shown[quarter == q].sum()), int((quarter == q).sum())) for q in range(4)
+        own.score(float(shown[quarter == q].sum()), int((quarter == q).sum())) for q in range(4)
     )
     return Traits(
         start=start,
         end=end,
         peaks=len(shown),
         score=scores[0],
+        rare=wrong.score(float(beside[0, 0]), int(beside[0, 1])),
         beside=float(np.mean(scores[1:])),
         weakest=parts[0],
         weak=parts[1],
@@ -446,23 +463,27 @@ def _random_places(
     evidence: Map,
     blocks: NDArray[np.uint32],
     points: NDArray[np.uint16],
+    first: int,
     length: int,
+    tempo: float,
+    pitch: float,
     count: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """(total evidence, peaks) at places of a segment, read backwards."""
+    """(total evidence, peaks) at places of a stretch of the timeline, read backwards."""
     out = np.empty((count, 2), np.float64)
     found = 0
-    span = evidence.shape[0]
+    span = int(evidence.shape[0] * tempo)
+    room = max(length - span // 2, span // 2)
     state = np.int64(seed)
-    for _ in range(4 * count):
+    for _ in range(2 * count):
         if found == count:
             break
         # the generator of C's rand() (ISO/IEC 9899, 7.22.2.2), for reproducible places
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-        place = int((state * length) >> 31)
+        place = int(first - span // 4 + ((state * room) >> 31))
         frames, bins = _peaks(blocks, points, place, place + span)
-        total, peaks = _total(evidence, 2 * place + span - frames, bins, place, 1.0, 1.0)
+        total, peaks = _total(evidence, 2 * place + span - frames, bins, place, tempo, pitch)
         if peaks >= FEWEST_PEAKS:
             out[found, 0], out[found, 1] = total, peaks
             found += 1

@@ -45,7 +45,6 @@ LONGEST_TRACK_S = 600.0
 pair of frames, 33 MB for this and 30 s of a video."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Heard:
     """A track in a video. Fields as in `store.matches.Likeness`; `number` is the track's."""

@@ -76,7 +76,7 @@ def new_tracks(
         new = given if isinstance(given, NewTrack) else NewTrack(given)
         if new.campaign is None:
             new = replace(new, campaign=campaign)
-        files = [] if new.url else sorted(_sounds_in(new.path))
+        files: list[Path | str] = [] if new.url else [*sorted(_sounds_in(new.path))]
         if new.id is not None and len(files) > 1:
             raise UsageError(f"{new.path}: {len(files)} files cannot have one id")
         yield from (replace(new, source=path) for path in files or [new.source])

@@ -24,7 +24,7 @@ from reelscope.music.evidence import (
     Traits,
     cohort,
     judged,
-    random_places,
+    own_cohort,
     refined,
     traits,
     without,
@@ -45,10 +45,6 @@ PLAIN_PLACES, OTHER_PLACES, REFINED_PLACES = 24, 64, 6
 SETTLED_RATE, WHOLE_SHARE = 1e-6, 0.9
 """False positives at which a find of so much of the sound ends the search."""
 
-WRONG = np.array([(1.0, 2 ** (step / 12)) for step in (-6, -5, -4, 4, 5, 6)])
-"""Hypotheses that are wrong: further from the track than any that is tried, but with its beat
-and in tune with it, as other music is. What they find best is what chance can do."""
-WRONG_PLACES = 48
 Seen = tuple[Place, Traits]
 
 
@@ -65,6 +61,7 @@ class Search:
         self, heard: Heard, segments: Sequence[Segment], *, hidden: Container[int] = ()
     ) -> None:
         self._heard, self._segments, self._hidden = heard, segments, hidden
+        self._cohorts: dict[Place, Cohort] = {}
 
     def convincing(self, least: float) -> list[Seen]:
         """The places whose log-odds are that high, the surest first.
@@ -97,7 +94,8 @@ class Search:
 
     def traits(self, place: Place, heard: Heard | None = None) -> Traits:
         """What the sound, or what is left of it, shows at a place."""
-        return traits(heard or self._heard, self._segments[place.segment], place, self._wrong)
+        segment = self._segments[place.segment]
+        return traits(heard or self._heard, segment, place, self._wrong, self._own(place))
 
     def track(self, place: Place, seen: Traits) -> int:
         """Which track of the segment it is."""
@@ -154,14 +152,13 @@ class Search:
 
     @cached_property
     def _wrong(self) -> Cohort:
-        """What this sound shows at the best places of hypotheses that are wrong."""
-        shown = []
-        for _, number, place, which in self._named(self._heard.few, WRONG, WRONG_PLACES):
-            tempo, pitch = WRONG[which].tolist()
-            _, total, peaks = judged(self._heard, self._segments[number], place, tempo, pitch)
-            if peaks >= FEWEST_PEAKS:
-                shown.append((total, peaks))
-        return cohort(shown, random_places(self._heard, self._segments))
+        return cohort(self._heard, self._segments)
+
+    def _own(self, place: Place) -> Cohort:
+        if place not in self._cohorts:
+            segment = self._segments[place.segment]
+            self._cohorts[place] = own_cohort(self._heard, segment, place)
+        return self._cohorts[place]
 
     def _sure(self, places: Sequence[Place], least: float) -> list[Seen]:
         """Those that are sure, and sure without what the better ones explain."""

@@ -221,9 +221,7 @@ def _quick(path: Path, way: Way, form: Form) -> Pieces:
             dec_threads="1",
         ),
         graph.add("aresample", **form.resampling),
-        graph.add(
-            "aformat", sample_rates=str(form.rate_hz), sample_fmts=form.kind, channel_layouts="mono"
-        ),
+        graph.add("aformat", **kind),
         graph.add("asetnsamples", n=str(form.block), p="0"),
         graph.add("abuffersink"),
     ).configure()
