@@ -72,6 +72,32 @@ def test_lossless_sound_comes_back_bit_for_bit(tmp_path: Path, open_clip: OpenCl
     np.testing.assert_allclose(open_clip(path).audio.samples(44100, 2) * 32768, exact, atol=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "rate_hz"),
+    [
+        ("v.m4a", "aac", 44100),
+        ("v.m4a", "aac", 8000),  # 1024 samples of priming are 128 ms
+        ("v.mp4", "libmp3lame", 44100),
+        ("v.mp4", "libopus", 48000),
+        ("v.mkv", "aac", 44100),
+        ("v.mp3", "libmp3lame", 44100),
+        ("v.webm", "libopus", 48000),
+        ("v.ogg", "libopus", 48000),
+    ],
+)
+def test_a_sound_alone_begins_where_it_was_begun(
+    name: str, codec: str, rate_hz: int, tmp_path: Path, open_clip: OpenClip
+) -> None:
+    """The encoder's priming is left out, and nothing after it."""
+    samples = media.silence(2.0, rate_hz=rate_hz)
+    samples[rate_hz : rate_hz + 10] = 0.9
+    media.write_video(tmp_path / name, (), sound=samples, sound_rate_hz=rate_hz, sound_codec=codec)
+    audio = open_clip(tmp_path / name).audio
+    heard = audio.samples(rate_hz)
+    assert float(np.argmax(np.abs(heard))) / rate_hz == pytest.approx(1.0, abs=0.002)
+    assert audio.duration_s == pytest.approx(2.0, abs=0.03)  # some keep the padding at the end
+
+
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts"])
 @pytest.mark.parametrize("start_s", [0.0, 0.7])
 def test_sound_is_on_the_clock_of_the_pictures(

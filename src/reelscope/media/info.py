@@ -29,7 +29,14 @@ from reelscope.media.container import (
     read_packets,
 )
 from reelscope.media.orientation import Orientation
-from reelscope.media.tracks import LONGEST_GAP_S, Collector, Track, is_variable, measured_rate
+from reelscope.media.tracks import (
+    LONGEST_GAP_S,
+    NO_PTS,
+    Collector,
+    Track,
+    is_variable,
+    measured_rate,
+)
 
 DEFAULT_BONUS = 5_000_000
 """What the default flag of a stream is worth, in pixels or channels: the ffmpeg program's
@@ -180,10 +187,21 @@ def _on_one_clock(
     if audio and collector and len(audio.order):
         rate = cast("AudioCodecContext", collector.stream.codec_context).sample_rate
         starts["audio"] = float(int(audio.order[0]) * audio.time_base)
-        starts["audio"] += collector.preskip / max(rate, 1)
+        starts["audio"] += _unheard_s(audio, collector.preskip / max(rate, 1))
     if len(starts) == 2 and abs(starts["video"] - starts["audio"]) <= LONGEST_GAP_S:
         starts = dict.fromkeys(starts, min(starts.values()))
     return _started(video, starts.get("video")), _started(audio, starts.get("audio"))
+
+
+def _unheard_s(audio: Track, preskip_s: float) -> float:
+    """How much of the encoder's priming lies in packets that are shown, seconds.
+
+    MP4's edit list leaves whole packets of it out (AAC: all of it); the others say so in the
+    first packet alone, and the decoder drops its samples.
+    """
+    first = int(audio.pts[0])
+    left_out = 0 if first == NO_PTS else max(int(audio.order[0]) - first, 0)
+    return max(preskip_s - float(left_out * audio.time_base), 0.0)
 
 
 def _started(track: Track | None, start_s: float | None) -> Track | None:
