@@ -18,16 +18,15 @@ FALSE_POSITIVE_RATE = 1e-4
 WEIGHTS: dict[str, float] = {
     "one": -8.0,
     "score": 0.6,
-    "rare": 0.1,
     "beside": -0.5,
     "weakest": 0.6,
     "weak": 0.6,
+    "covered": 3.0,
     "standing": 4.0,
     "high": 4.0,
     "met": 4.0,
     "votes": 0.5,
     "plain": 0.3,
-    "plain_rare": 0.0,
     "rate": 0.5,
 }
 """Of `features`, in log-odds per unit."""
@@ -41,16 +40,15 @@ def features(traits: Traits) -> dict[str, float]:
     return {
         "one": 1.0,
         "score": min(traits.score, 40.0),
-        "rare": min(traits.rare, 40.0),
         "beside": traits.beside,
         "weakest": min(traits.weakest, 12.0),
         "weak": min(traits.weak, 12.0),
+        "covered": traits.covered,
         "standing": traits.standing,
         "high": traits.high,
         "met": traits.met,
         "votes": math.log(max(traits.votes, 1)),
         "plain": min(traits.score, 40.0) if traits.plain else 0.0,
-        "plain_rare": min(traits.rare, 40.0) if traits.plain else 0.0,
         "rate": min(traits.score / seconds**0.5, 15.0),
     }
 

@@ -40,6 +40,9 @@ BESIDE = tuple(d * sign for d in range(8, 61, 3) for sign in (-1, 1))
 SPAN_SHARE = 0.5
 """A part of the clip belongs to the place if its peaks show more than this share of what
 the place's peaks show on average."""
+HALF_SECOND, FEWEST_IN_HALF, LEAST_EXCESS = 25, 3, 0.25
+"""Frames; peaks that it needs to count; and the evidence that each shows on average above that
+of wrong places. A track has 20 peaks in it."""
 SHORTEST_SPAN = 125
 """Frames, 2.5 s: a shorter part is judged as part of the whole clip."""
 OFFSETS = 6
@@ -87,11 +90,12 @@ class Traits:
     Attributes:
         start, end: the part, frames of the clip.
         peaks: of the track within it.
-        score: standard deviations above random places of the track.
-        rare: the same above random places of the library.
+        score: standard deviations above random places of the library.
         beside: the same, on average, a moment earlier or later: what a key and held notes bring.
         weakest, weak: the scores of the two weakest quarters; a chord that happens to be
             shared carries one part of a clip, the right track carries all.
+        covered: share of the half seconds in which the track's peaks show; tracks that end or
+            begin alike share no more than that moment.
         standing, high: share of the peaks whose evidence is above 1 and above 2.
         met: share of the peaks that meet a peak of the clip, less the same a moment beside.
         votes: that named the place.
@@ -102,10 +106,10 @@ class Traits:
     end: int
     peaks: int
     score: float
-    rare: float
     beside: float
     weakest: float
     weak: float
+    covered: float
     standing: float
     high: float
     met: float
@@ -130,39 +134,21 @@ class Cohort:
 
 
 def cohort(heard: Heard, segments: Sequence[Segment]) -> Cohort:
-    """What a clip shows at random places of a library; places are put in order by it."""
+    """What a clip shows at random places of a library, read backwards."""
     total = sum(segment.frames for segment in segments)
     places = [np.zeros((0, 2))]
     for segment in segments:
         count = max(round(COHORT * segment.frames / max(total, 1)), 1)
-        places.append(_at_random(heard, segment, (0, segment.frames), 1.0, 1.0, count))
-    return _cohort(np.concatenate(places))
-
-
-def own_cohort(heard: Heard, segment: Segment, place: Place) -> Cohort:
-    """What a clip shows at random places of a track, played as at this place.
-
-    Whatever else is in the library, and however much: a find is to stand out of its own track.
-    """
-    at = segment.track_at(place.offset + 0.5 * place.tempo * heard.length)
-    stretch = (int(segment.starts[at]), int(segment.lengths[at]))
-    return _cohort(_at_random(heard, segment, stretch, place.tempo, place.pitch, COHORT))
-
-
-def _at_random(
-    heard: Heard, segment: Segment, stretch: tuple[int, int], tempo: float, pitch: float, count: int
-) -> NDArray[np.float64]:
-    return _random_places(
-        heard.evidence, segment.blocks, segment.points, *stretch, tempo, pitch, count, SEED
-    )
-
-
-def _cohort(places: NDArray[np.float64]) -> Cohort:
-    total, count = places[:, 0], places[:, 1]
-    if len(places) < 2:
+        places.append(
+            _random_places(
+                heard.evidence, segment.blocks, segment.points, segment.frames, count, SEED
+            )
+        )
+    both = np.concatenate(places)
+    if len(both) < 2:
         return Cohort(0.0, 1.0)
-    mean = float(total.sum() / count.sum())
-    spread = float(np.sqrt(np.mean((total - count * mean) ** 2 / count)))
+    mean = float(both[:, 0].sum() / both[:, 1].sum())
+    spread = float(np.sqrt(np.mean((both[:, 0] - both[:, 1] * mean) ** 2 / both[:, 1])))
     return Cohort(mean, max(spread, LEAST_SPREAD))
 
 
@@ -218,19 +204,11 @@ def around(
     )
 
 
-def traits(heard: Heard, segment: Segment, place: Place, wrong: Cohort, own: Cohort) -> Traits:
-    """What the clip shows at this place.
-
-    Args:
-        heard: the clip, or what is left of it.
-        segment: of the place.
-        place: where it may be.
-        wrong: of random places of the library.
-        own: of random places of the track.
-    """
+def traits(heard: Heard, segment: Segment, place: Place, wrong: Cohort) -> Traits:
+    """What the clip, or what is left of it, shows at this place."""
     frames, bins = around(segment, place.offset, heard.length * place.tempo)
     at, where, shown = _shown(heard.evidence, frames, bins, place.offset, place.tempo, place.pitch)
-    start, end = span(at, shown - own.mean, heard.length)
+    start, end = span(at, shown - wrong.mean, heard.length)
     inside = (at >= start) & (at < end)
     shown = shown[inside]
     beside = _beside(
@@ -240,27 +218,35 @@ def traits(heard: Heard, segment: Segment, place: Place, wrong: Cohort, own: Coh
         where[inside],
         np.array([0, *BESIDE], np.int64),
     )
-    scores = [own.score(total, int(count)) for total, count, _ in beside]
+    scores = [wrong.score(total, int(count)) for total, count, _ in beside]
     shares = beside[:, 2] / np.maximum(beside[:, 1], 1)
     quarter = np.minimum((at[inside] - start) * 4 // max(end - start, 1), 3)
     parts = sorted(
-        own.score(float(shown[quarter == q].sum()), int((quarter == q).sum())) for q in range(4)
+        wrong.score(float(shown[quarter == q].sum()), int((quarter == q).sum())) for q in range(4)
     )
     return Traits(
         start=start,
         end=end,
         peaks=len(shown),
         score=scores[0],
-        rare=wrong.score(float(beside[0, 0]), int(beside[0, 1])),
         beside=float(np.mean(scores[1:])),
         weakest=parts[0],
         weak=parts[1],
+        covered=_covered(at[inside], shown - wrong.mean, start, end),
         standing=float((shown > 1).mean()) if len(shown) else 0.0,
         high=float((shown > 2).mean()) if len(shown) else 0.0,
         met=float(shares[0] - shares[1:].mean()),
         votes=place.votes,
         plain=max(abs(place.tempo - 1), abs(place.pitch - 1)) < PLAIN_SHARE,
     )
+
+
+def _covered(at: NDArray[np.int64], excess: NDArray[np.float32], start: int, end: int) -> float:
+    parts = max((end - start) // HALF_SECOND, 1)
+    part = np.minimum((at - start) // HALF_SECOND, parts - 1)
+    counts = np.bincount(part, minlength=parts)
+    sums = np.bincount(part, excess, minlength=parts)
+    return float(np.mean((counts >= FEWEST_IN_HALF) & (sums > LEAST_EXCESS * counts)))
 
 
 def span(at: NDArray[np.int64], excess: NDArray[np.float32], length: int) -> tuple[int, int]:
@@ -463,27 +449,24 @@ def _random_places(
     evidence: Map,
     blocks: NDArray[np.uint32],
     points: NDArray[np.uint16],
-    first: int,
     length: int,
-    tempo: float,
-    pitch: float,
     count: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """(total evidence, peaks) at places of a stretch of the timeline, read backwards."""
+    """(total evidence, peaks) at places of a segment, read backwards."""
     out = np.empty((count, 2), np.float64)
     found = 0
-    span = int(evidence.shape[0] * tempo)
+    span = evidence.shape[0]
     room = max(length - span // 2, span // 2)
     state = np.int64(seed)
-    for _ in range(2 * count):
+    for _ in range(4 * count):
         if found == count:
             break
         # the generator of C's rand() (ISO/IEC 9899, 7.22.2.2), for reproducible places
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-        place = int(first - span // 4 + ((state * room) >> 31))
+        place = int(((state * room) >> 31) - span // 4)
         frames, bins = _peaks(blocks, points, place, place + span)
-        total, peaks = _total(evidence, 2 * place + span - frames, bins, place, tempo, pitch)
+        total, peaks = _total(evidence, 2 * place + span - frames, bins, place, 1.0, 1.0)
         if peaks >= FEWEST_PEAKS:
             out[found, 0], out[found, 1] = total, peaks
             found += 1

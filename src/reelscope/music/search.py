@@ -24,7 +24,6 @@ from reelscope.music.evidence import (
     Traits,
     cohort,
     judged,
-    own_cohort,
     refined,
     traits,
     without,
@@ -42,6 +41,8 @@ WIDEST_PITCH, PITCH_STEP = 2 ** (3.3 / 12), 0.0075
 """Pitch alone: 3.3 semitones either way."""
 PLAIN_PLACES, OTHER_PLACES, REFINED_PLACES = 24, 64, 6
 """That are judged, of the sound as it is and of all hypotheses, and that are refined."""
+HIDDEN_PLACES = 192
+"""More places that are voted for where some tracks are not to be found: those are left out."""
 SETTLED_RATE, WHOLE_SHARE = 1e-6, 0.9
 """False positives at which a find of so much of the sound ends the search."""
 
@@ -61,7 +62,7 @@ class Search:
         self, heard: Heard, segments: Sequence[Segment], *, hidden: Container[int] = ()
     ) -> None:
         self._heard, self._segments, self._hidden = heard, segments, hidden
-        self._cohorts: dict[Place, Cohort] = {}
+        self._hides = hidden != ()
 
     def convincing(self, least: float) -> list[Seen]:
         """The places whose log-odds are that high, the surest first.
@@ -95,7 +96,7 @@ class Search:
     def traits(self, place: Place, heard: Heard | None = None) -> Traits:
         """What the sound, or what is left of it, shows at a place."""
         segment = self._segments[place.segment]
-        return traits(heard or self._heard, segment, place, self._wrong, self._own(place))
+        return traits(heard or self._heard, segment, place, self._wrong)
 
     def track(self, place: Place, seen: Traits) -> int:
         """Which track of the segment it is."""
@@ -108,9 +109,14 @@ class Search:
         """(votes, segment, frame, hypothesis) of the places with most votes in all segments."""
         named: list[tuple[int, int, int, int]] = []
         for number, segment in enumerate(self._segments):
-            ballot = vote(pairs, segment, hypotheses, probe=len(hypotheses) == 1, most=most)
+            room = most + (HIDDEN_PLACES if self._hides else 0)
+            ballot = vote(pairs, segment, hypotheses, probe=len(hypotheses) == 1, most=room)
             some = np.stack([ballot.votes, ballot.places, ballot.hypotheses], 1).tolist()
-            named += [(votes, number, place, which) for votes, place, which in some]
+            named += [
+                (votes, number, frame, which)
+                for votes, frame, which in some
+                if not self._is_hidden(number, frame, hypotheses[which, 0])
+            ]
         return sorted(named, key=lambda one: (-one[0], one[1:]))[:most]
 
     def _voted(
@@ -129,11 +135,17 @@ class Search:
     ) -> Place | None:
         segment = self._segments[number]
         offset, total, peaks = judged(self._heard, segment, frame, tempo, pitch)
-        at = segment.track_at(offset + 0.5 * tempo * self._heard.length)
-        if peaks < FEWEST_PEAKS or int(segment.numbers[at]) in self._hidden:
+        if peaks < FEWEST_PEAKS or self._is_hidden(number, offset, tempo):
             return None
         score = self._wrong.score(total, peaks)
         return Place(number, offset, tempo, pitch, votes, score)
+
+    def _is_hidden(self, number: int, frame: float, tempo: float) -> bool:
+        if not self._hides:
+            return False
+        segment = self._segments[number]
+        at = segment.track_at(frame + 0.5 * tempo * self._heard.length)
+        return int(segment.numbers[at]) in self._hidden
 
     def _best(self, places: Sequence[Place]) -> list[Place]:
         """The best few, each moved to where it fits best."""
@@ -153,12 +165,6 @@ class Search:
     @cached_property
     def _wrong(self) -> Cohort:
         return cohort(self._heard, self._segments)
-
-    def _own(self, place: Place) -> Cohort:
-        if place not in self._cohorts:
-            segment = self._segments[place.segment]
-            self._cohorts[place] = own_cohort(self._heard, segment, place)
-        return self._cohorts[place]
 
     def _sure(self, places: Sequence[Place], least: float) -> list[Seen]:
         """Those that are sure, and sure without what the better ones explain."""
