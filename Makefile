@@ -43,6 +43,8 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/audio.py
 	$(BIN)/python bench/speech_rate.py
 	$(BIN)/python bench/transcriber.py
+	$(BIN)/python bench/music.py --part all --save
+	$(BIN)/python bench/dedupe.py
 
 # --no-deps: the lists are complete, and rapidocr's wish for opencv-python (which needs
 # the system's libGL) is answered by opencv-python-headless; see docs/adr/003.
