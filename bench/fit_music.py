@@ -33,6 +33,8 @@ from reelscope.music.segment import Segment
 
 LENGTHS_S = (3.0, 3.0, 5.0, 5.0, 10.0, 15.0)
 COMPOSED = 10_000
+SAME_TRACK = 0.5
+"""A place of the right track that sounds a little different: neither right nor wrong."""
 ALIKE = 7.0
 """Score from which a place is listened to, to see whether it sounds the same."""
 DISTRACTORS = 200
@@ -102,6 +104,7 @@ def _rows(
             right = _sounds_the_same(asked, tracks[at], offset_s, place.tempo, seen)
         if right and not known:
             continue
+        right = 1.0 if right else SAME_TRACK if at == number else 0.0
         values = list(confidence.features(seen).values())
         rows.append([*start[:3], right, start[4], *values])
     return rows
@@ -135,12 +138,16 @@ def fit(folder: Path) -> None:
 
 
 def _fitted(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights; the wrong places are those that would be believed most, found in turns."""
-    features = rows[:, 5:].astype(np.float64)
+    """Weights: of each clip the best right place against the best wrong one, found in turns."""
+    rows = rows[rows[:, 3] != SAME_TRACK]
+    features, right = rows[:, 5:], rows[:, 3] > 0
     weights = np.array([confidence.WEIGHTS[name] for name in NAMES])
     for _ in range(4):
-        best = _best(rows, features @ weights)
-        weights = _logistic(features[best], rows[best, 3] > 0)
+        odds = features @ weights
+        wrong = _best(rows, np.where(right, -np.inf, odds))
+        chosen = np.concatenate([_best(rows, np.where(right, odds, -np.inf)), wrong])
+        chosen = np.unique(chosen)
+        weights = _logistic(features[chosen], right[chosen])
     return weights
 
 
@@ -160,9 +167,9 @@ def _logistic(features: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArra
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margin = sign * (features / scale @ w)
         slope = -weight * sign / (1 + np.exp(np.clip(margin, -500, 500)))
-        value = np.mean(weight * np.logaddexp(0, -margin)) + 1e-4 * np.sum(w[1:] ** 2)
+        value = np.mean(weight * np.logaddexp(0, -margin)) + 1e-3 * np.sum(w[1:] ** 2)
         gradient = (features / scale).T @ slope / len(sign)
-        gradient[1:] += 2e-4 * w[1:]
+        gradient[1:] += 2e-3 * w[1:]
         return float(value), gradient
 
     found = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
@@ -172,7 +179,7 @@ def _logistic(features: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArra
 def _report(rows: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
     odds = rows[:, 5:] @ weights
     best = _best(rows, odds)
-    known, right, odds, length = rows[best, 2] > 0, rows[best, 3] > 0, odds[best], rows[best, 1]
+    known, right, odds, length = rows[best, 2] > 0, rows[best, 3] == 1, odds[best], rows[best, 1]
     away = np.sort(odds[~known])[::-1]
     # An exponential tail through two quantiles: what a few odd clips do does not move it.
     upper, lower = np.quantile(away, [0.99, 0.95])

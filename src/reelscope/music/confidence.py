@@ -16,21 +16,21 @@ from reelscope.music.fingerprint import FRAMES_PER_S
 FALSE_POSITIVE_RATE = 1e-4
 """Of clips that are in no track, one in 10,000 may get an answer."""
 WEIGHTS: dict[str, float] = {
-    "one": -8.0,
-    "score": 0.6,
-    "beside": -0.5,
-    "weakest": 0.6,
-    "weak": 0.6,
-    "covered": 3.0,
-    "standing": 4.0,
-    "high": 4.0,
-    "met": 4.0,
-    "votes": 0.5,
-    "plain": 0.3,
-    "rate": 0.5,
+    "one": -14.099,
+    "score": 0.033,
+    "beside": -0.311,
+    "weakest": 0.188,
+    "weak": 0.585,
+    "covered": 1.731,
+    "standing": 2.264,
+    "high": 0.64,
+    "met": 3.602,
+    "votes": 1.171,
+    "plain": 0.099,
+    "rate": 0.301,
 }
 """Of `features`, in log-odds per unit."""
-LEVEL, FALL, AT_RATE = 3.0, 1.0, 1e-3
+LEVEL, FALL, AT_RATE = 1.63, 0.88, 1e-3
 """A share AT_RATE of the clips that are in no track reach LEVEL; e times fewer for every FALL."""
 
 
