@@ -88,6 +88,14 @@ def test_outputs_can_be_made_again(page: str, script: ModuleType) -> None:
     assert re.sub(r"```text\n(\$ .+\n)?(.*\n)*?```", "", again) == before
 
 
+def test_a_stranger_with_a_name_is_no_output_to_show(page: str, script: ModuleType) -> None:
+    assert script.names_the_stranger(page) is None
+    named = page.replace("clips/unknown.wav: no track of the library is in it", "X")
+    assert named != page
+    line = "clips/unknown.wav: 0:00-0:12 of the clip is 0:05.0-0:17.0 of Rooftops"
+    assert script.names_the_stranger(named.replace("X", line)) == line
+
+
 def test_figures_of_the_search_are_those_of_the_code(flat: str) -> None:
     assert (
         f"at {fingerprint.RATE_HZ // 1000} kHz; a spectrum of {fingerprint.FRAME} samples" in flat
