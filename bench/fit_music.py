@@ -35,8 +35,8 @@ LENGTHS_S = (3.0, 3.0, 5.0, 5.0, 10.0, 15.0)
 COMPOSED = 10_000
 SAME_TRACK = 0.5
 """A place of the right track that sounds a little different: neither right nor wrong."""
-ALIKE = 7.0
-"""Score from which a place is listened to, to see whether it sounds the same."""
+ALIKE, LISTENED = 7.0, 3
+"""Score from which a place is listened to, to see whether it sounds the same; so many at most."""
 DISTRACTORS = 200
 NAMES = tuple(confidence.WEIGHTS)
 
@@ -95,18 +95,19 @@ def _rows(
     relatives = {at for at, track in enumerate(tracks) if _family(track) == family}
     search = Search(heard, [segment], hidden=() if known else relatives)
     rows = []
-    for place in search.places():
-        seen = search.traits(place)
+    places = [(place, search.traits(place)) for place in search.places()]
+    places.sort(key=lambda one: -confidence.log_odds(one[1]))
+    for rank, (place, seen) in enumerate(places):
         at = search.track(place, seen)
         offset_s = (place.offset - segment.starts[at]) / FRAMES_PER_S
         right = at == number and abs(offset_s - asked.offset_s) <= material.RIGHT_S
-        if not right and at < len(tracks) and seen.score > ALIKE:
+        if not right and at < len(tracks) and seen.score > ALIKE and rank < LISTENED:
             right = _sounds_the_same(asked, tracks[at], offset_s, place.tempo, seen)
         if right and not known:
             continue
-        right = 1.0 if right else SAME_TRACK if at == number else 0.0
+        label = 1.0 if right else SAME_TRACK if at == number else 0.0
         values = list(confidence.features(seen).values())
-        rows.append([*start[:3], right, start[4], *values])
+        rows.append([*start[:3], label, start[4], *values])
     return rows
 
 

@@ -11,6 +11,7 @@ from reelscope.music.compiled import compiled
 from reelscope.music.fingerprint import (
     BINS,
     FRAME,
+    FRAMES_PER_S,
     HOP,
     LOWEST_BIN,
     QUERY_PEAKS_PER_S,
@@ -25,7 +26,7 @@ from reelscope.music.sound import Sound
 ALL_FAN_OUT, FEW_FAN_OUT = 10, 6
 """Pairs that a peak begins: of all peaks, and of the strongest few, which the many hypotheses
 of other speeds are tried with."""
-FEW_PEAKS_PER_S = 50
+FEW_PEAKS, FEW_PEAKS_PER_S = 300, 50
 WIDEST_GAP, WIDEST_STEP = 100, 100
 """Frames and bins between the peaks of a pair; wider than in the index (segment.py), because
 sound that is slowed down has its pairs further apart."""
@@ -74,12 +75,13 @@ def listen(sound: Sound) -> Heard:
     shown = spectrum(padded)
     white, loudest = whitened(shown), loudness(shown)
     frames, bins = peaks(white, loudest, 0, count, QUERY_PEAKS_PER_S)
+    few = min(FEW_PEAKS_PER_S, max(round(FEW_PEAKS * FRAMES_PER_S / count), 1))
     return Heard(
         _evidence(_widened(white)),
         _evidence(white),
         _marked(frames, bins, count),
         _paired(frames, bins, ALL_FAN_OUT),
-        _paired(*peaks(white, loudest, 0, count, FEW_PEAKS_PER_S), FEW_FAN_OUT),
+        _paired(*peaks(white, loudest, 0, count, few), FEW_FAN_OUT),
     )
 
 

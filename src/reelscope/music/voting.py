@@ -33,7 +33,7 @@ CELL_BITS = 2
 """Places are counted in cells of 4 frames, 80 ms: what the tempo's step leaves over in 10 s."""
 COARSE_BITS = HASH_BITS - 3
 """Pairs are compared at half the resolution of bins and frames: a peak under noise moves."""
-MOST_VOTES, MOST_VOTES_EACH = 2_000_000, 200_000
+MOST_VOTES, MOST_VOTES_EACH = 2_000_000, 100_000
 """Of the one hypothesis that nothing was changed, and of each of the many others."""
 FEWEST_VOTES = 4
 """For a place to be looked at."""
@@ -85,7 +85,7 @@ def vote(
     """
     limit = MOST_VOTES if probe else MOST_VOTES_EACH
     cells = (segment.frames >> CELL_BITS) + (1 << 12)
-    counters = min(1 << int(cells).bit_length(), 1 << (20 if probe else 18))
+    counters = min(1 << int(cells).bit_length(), 1 << (20 if probe else 17))
     found, count = _vote(
         pairs, segment.cells, segment.places, hypotheses, probe, most, limit, counters
     )
@@ -122,8 +122,10 @@ def _vote(
         )
         if top < least:
             continue
-        least = max(least, _least(table, top))
         kept = _collect(ranges, asked, longest, places, table, least, keys)
+        if kept == len(keys):
+            least = max(least, _least(table, top))
+            kept = _collect(ranges, asked, longest, places, table, least, keys)
         count = _enter(np.sort(keys[:kept]), h, found, count)
     return found, count
 
