@@ -16,21 +16,21 @@ from reelscope.music.fingerprint import FRAMES_PER_S
 FALSE_POSITIVE_RATE = 1e-4
 """Of clips that are in no track, one in 10,000 may get an answer."""
 WEIGHTS: dict[str, float] = {
-    "one": -14.099,
-    "score": 0.033,
-    "beside": -0.311,
-    "weakest": 0.188,
-    "weak": 0.585,
-    "covered": 1.731,
-    "standing": 2.264,
-    "high": 0.64,
-    "met": 3.602,
-    "votes": 1.171,
-    "plain": 0.099,
-    "rate": 0.301,
+    "one": -13.754,
+    "score": 0.086,
+    "beside": -0.41,
+    "weakest": 0.154,
+    "weak": 0.452,
+    "covered": 3.019,
+    "standing": 2.891,
+    "high": 1.129,
+    "met": 5.013,
+    "votes": 0.492,
+    "plain": 0.133,
+    "rate": 0.298,
 }
 """Of `features`, in log-odds per unit."""
-LEVEL, FALL, AT_RATE = 1.63, 0.88, 1e-3
+LEVEL, FALL, AT_RATE = 1.66, 0.96, 1e-3
 """A share AT_RATE of the clips that are in no track reach LEVEL; e times fewer for every FALL."""
 
 

@@ -76,8 +76,18 @@ class Search:
 
     def best(self) -> Seen | None:
         """The surest place, whatever it is worth."""
-        seen = [(place, self.traits(place)) for place in self.places()]
-        return max(seen, key=lambda one: log_odds(one[1]), default=None)
+        return max(self.seen(self.places()), key=lambda one: log_odds(one[1]), default=None)
+
+    def seen(self, places: Sequence[Place], heard: Heard | None = None) -> list[Seen]:
+        """What the sound, or what is left of it, shows at places of tracks that may be found.
+
+        Only now is it known which track it is, where a clip reaches beyond a track's end.
+        """
+        seen = [(place, self.traits(place, heard)) for place in places]
+        return [one for one in seen if not self._hides or self._number(one) not in self._hidden]
+
+    def _number(self, seen: Seen) -> int:
+        return int(self._segments[seen[0].segment].numbers[self.track(*seen)])
 
     @cached_property
     def _plain(self) -> list[Place]:
@@ -171,8 +181,7 @@ class Search:
         sure: list[Seen] = []
         left, candidates = self._heard, list(places)
         while candidates:
-            seen = [(place, self.traits(place, left)) for place in candidates]
-            seen = [one for one in seen if log_odds(one[1]) >= least]
+            seen = [one for one in self.seen(candidates, left) if log_odds(one[1]) >= least]
             if not seen:
                 break
             best = max(seen, key=lambda one: log_odds(one[1]))
