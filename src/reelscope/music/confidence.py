@@ -16,21 +16,21 @@ from reelscope.music.fingerprint import FRAMES_PER_S
 FALSE_POSITIVE_RATE = 1e-4
 """Of clips that are in no track, one in 10,000 may get an answer."""
 WEIGHTS: dict[str, float] = {
-    "one": -13.754,
-    "score": 0.086,
-    "beside": -0.41,
-    "weakest": 0.154,
-    "weak": 0.452,
-    "covered": 3.019,
-    "standing": 2.891,
-    "high": 1.129,
-    "met": 5.013,
-    "votes": 0.492,
-    "plain": 0.133,
-    "rate": 0.298,
+    "one": -13.52,
+    "score": 0.087,
+    "beside": -0.419,
+    "weakest": 0.189,
+    "weak": 0.416,
+    "covered": 3.708,
+    "standing": 2.959,
+    "high": 0.823,
+    "met": 4.415,
+    "votes": 0.376,
+    "plain": 0.115,
+    "rate": 0.275,
 }
 """Of `features`, in log-odds per unit."""
-LEVEL, FALL, AT_RATE = 1.66, 0.96, 1e-3
+LEVEL, FALL, AT_RATE = 0.65, 0.69, 1e-3
 """A share AT_RATE of the clips that are in no track reach LEVEL; e times fewer for every FALL."""
 
 
