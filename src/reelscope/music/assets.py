@@ -73,7 +73,7 @@ def assets_of_csv(path: Path) -> list[Asset]:
     Raises:
         UsageError: it cannot be read, or has no such column, or no row.
     """
-    csv.field_size_limit(LONGEST_FIELD)
+    before = csv.field_size_limit(LONGEST_FIELD)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
@@ -85,6 +85,8 @@ def assets_of_csv(path: Path) -> list[Asset]:
             found = [_listed(path, row.get(name) if name else None, row.get(place)) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+    finally:
+        csv.field_size_limit(before)  # it is one for the whole process
     assets = [asset for asset in found if asset is not None]
     if not assets:
         raise UsageError(f"{path}: it lists no file")

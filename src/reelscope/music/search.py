@@ -43,7 +43,7 @@ PLAIN_PLACES, OTHER_PLACES, REFINED_PLACES = 24, 64, 6
 """That are judged, of the sound as it is and of all hypotheses, and that are refined."""
 HIDDEN_PLACES = 192
 """More places that are voted for where some tracks are not to be found: those are left out."""
-SETTLED_RATE, WHOLE_SHARE = 1e-6, 0.9
+SETTLED_RATE, WHOLE_SHARE = 1e-5, 0.9
 """False positives at which a find of so much of the sound ends the search."""
 
 Seen = tuple[Place, Traits]
@@ -184,7 +184,9 @@ class Search:
             seen = [one for one in self.seen(candidates, left) if log_odds(one[1]) >= least]
             if not seen:
                 break
-            best = max(seen, key=lambda one: log_odds(one[1]))
+            # Of several that are sure the one that explains most: a refrain without the voice
+            # may be surer than the whole clip under it.
+            best = max(seen, key=lambda one: one[1].score)
             sure.append(best)
             left = without(left, self._segments[best[0].segment], best[0])
             candidates = [

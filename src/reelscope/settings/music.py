@@ -78,10 +78,10 @@ class MusicOriginals(Section):
     most_segments: int = Field(16, ge=1, le=1000, description="... at most so many,")
     hashes_per_segment: int = Field(300, ge=1, le=100_000, description="... so many from each.")
     false_positive_rate: float = Field(
-        1e-6,
+        1e-4,
         gt=0,
         le=0.1,
-        description="Rule calibrated: clips that it may take for a stranger's; low, because each video is compared with many.",
+        description="Rule calibrated: share of clips that it may take for a stranger's.",
     )
     sure_probability: Unit = Field(
         0.99, description="Flagged below this probability, for a person to look at."
@@ -207,10 +207,10 @@ class SoundGroups(Section):
         120.0, ge=5, le=3600, description="So much of each video is listened to for that."
     )
     false_positive_rate: float = Field(
-        1e-6,
+        1e-4,
         gt=0,
         le=0.1,
-        description="Share of sounds that may be taken for a stranger's; low, because each is compared with many.",
+        description="Share of sounds that may be taken for a stranger's.",
     )
 
 
