@@ -16,21 +16,21 @@ from reelscope.music.fingerprint import FRAMES_PER_S
 FALSE_POSITIVE_RATE = 1e-4
 """Of clips that are in no track, one in 10,000 may get an answer."""
 WEIGHTS: dict[str, float] = {
-    "one": -13.52,
-    "score": 0.087,
-    "beside": -0.419,
-    "weakest": 0.189,
-    "weak": 0.416,
-    "covered": 3.708,
-    "standing": 2.959,
-    "high": 0.823,
-    "met": 4.415,
-    "votes": 0.376,
-    "plain": 0.115,
-    "rate": 0.275,
+    "one": -14.651,
+    "score": 0.135,
+    "beside": -0.288,
+    "weakest": 0.39,
+    "weak": 0.452,
+    "covered": 2.878,
+    "standing": 3.351,
+    "high": 0.635,
+    "met": 4.794,
+    "votes": 0.242,
+    "plain": 0.152,
+    "rate": 0.42,
 }
 """Of `features`, in log-odds per unit."""
-LEVEL, FALL, AT_RATE = 0.65, 0.69, 1e-3
+LEVEL, FALL, AT_RATE = 0.24, 0.81, 1e-3
 """A share AT_RATE of the clips that are in no track reach LEVEL; e times fewer for every FALL."""
 
 

@@ -3,17 +3,18 @@
 A candidate place is not judged by the votes that named it but by all peaks that the track has
 there: each says where in the clip's spectrum something should stand out, and the clip shows
 how much does (listening.py). Under noise this sees music whose peaks are nobody's highest any
-more. How much a wrong place of real music would show, by shared keys, beats and timbres, is
-measured for every clip anew at random places, read backwards so that no loop of the track
-fits: the cohort, as in speaker verification (Auckenthaler, Carey, Lloyd-Thomas, "Score
-normalization for text-independent speaker verification systems", Digital Signal Processing
-10, 2000: T-norm).
+more. How much a wrong place of music would show, by shared keys, beats and timbres, is measured
+for every clip anew at random places of other music, read backwards: the cohort, as in speaker
+verification (Auckenthaler, Carey, Lloyd-Thomas, "Score normalization for text-independent
+speaker verification systems", Digital Signal Processing 10, 2000: T-norm). It comes with the
+program, so that a score means the same in a library of two tracks and of ten thousand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,23 +134,24 @@ class Cohort:
         return float((total - count * self.mean) / (self.spread * np.sqrt(max(count, 1))))
 
 
-def cohort(heard: Heard, segments: Sequence[Segment]) -> Cohort:
-    """What a clip shows at random places of a library, read backwards."""
-    total = sum(segment.frames for segment in segments)
-    places = [np.zeros((0, 2))]
-    for segment in segments:
-        count = max(round(COHORT * segment.frames / max(total, 1)), 1)
-        places.append(
-            _random_places(
-                heard.evidence, segment.blocks, segment.points, segment.frames, count, SEED
-            )
-        )
-    both = np.concatenate(places)
+def cohort(heard: Heard) -> Cohort:
+    """What a clip shows at random places of music that it is not, read backwards."""
+    blocks, points = _other_music()
+    length = (len(blocks) - 1) * BLOCK
+    both = _random_places(heard.evidence, blocks, points, length, COHORT, SEED)
     if len(both) < 2:
         return Cohort(0.0, 1.0)
     mean = float(both[:, 0].sum() / both[:, 1].sum())
     spread = float(np.sqrt(np.mean((both[:, 0] - both[:, 1] * mean) ** 2 / both[:, 1])))
     return Cohort(mean, max(spread, LEAST_SPREAD))
+
+
+@cache
+def _other_music() -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+    """Peaks of composed music, made by scripts/make_cohort.py, as in a segment."""
+    file = resources.files("reelscope.music") / "cohort.npz"
+    with file.open("rb") as stream, np.load(stream) as arrays:
+        return arrays["blocks"], arrays["points"]
 
 
 def judged(

@@ -174,7 +174,7 @@ class Search:
 
     @cached_property
     def _wrong(self) -> Cohort:
-        return cohort(self._heard, self._segments)
+        return cohort(self._heard)
 
     def _sure(self, places: Sequence[Place], least: float) -> list[Seen]:
         """Those that are sure, and sure without what the better ones explain."""
