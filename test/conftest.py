@@ -67,9 +67,9 @@ def postgres_url(postgres_server: str) -> str:
     return postgres_server.replace("/postgres?", f"/{name}?")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database_where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a new, empty database is: the test runs once on SQLite and once on PostgreSQL."""
+    """Where a new, empty database is: SQLite, and with the slow tests PostgreSQL."""
     if request.param == "sqlite":
         return str(tmp_path / "database.sqlite")
     return str(request.getfixturevalue("postgres_url"))

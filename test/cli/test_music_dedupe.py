@@ -75,6 +75,7 @@ def test_a_folder(workplace: Any, sounds: Path) -> None:
     assert not list(workplace.data.glob(".reelscope-work-*"))
 
 
+@pytest.mark.slow
 def test_json_ids_and_a_second_call(workplace: Any, sounds: Path) -> None:
     first = workplace.call("music", "dedupe", sounds, "--json")
     assert first.returncode == 0, first.stderr
@@ -140,6 +141,7 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_addresses_in_a_csv(workplace: Any, sounds: Path) -> None:
     with served(sounds) as (address, asked):
         lines = [f"{n},{address}/{n}.wav" for n in range(4)]
@@ -162,6 +164,7 @@ def test_addresses_in_a_csv(workplace: Any, sounds: Path) -> None:
     assert not list(workplace.data.glob(".reelscope-work-*"))
 
 
+@pytest.mark.slow
 def test_the_music_library(workplace: Any, sounds: Path) -> None:
     (sounds / "=broken.mp3").unlink()
     library = workplace.data / "library"

@@ -256,6 +256,7 @@ def test_bytes_changed_anywhere_give_a_fingerprint_or_a_clear_no(
             assert chromaprint(damaged, "own").duration_s > 0
 
 
+@pytest.mark.slow
 def test_both_ways_of_decoding_give_the_same_samples(tmp_path: Path) -> None:
     for codec, suffix in (("mp3", "mp3"), ("aac", "m4a"), ("flac", "flac"), ("libopus", "ogg")):
         path = encoded(tmp_path / f"a.{suffix}", music_like(15, seed=8), codec)

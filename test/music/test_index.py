@@ -245,6 +245,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_processes_read_while_one_writes_and_merges(tmp_path: Path) -> None:
     most = 40
     command = [sys.executable, "-c", READER, str(tmp_path), str(most)]

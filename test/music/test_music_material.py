@@ -17,6 +17,8 @@ from scipy import signal
 from reelscope.music.fingerprint import Constellation, constellation
 from reelscope.testing.media import write_sound
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def material() -> Iterator[ModuleType]:

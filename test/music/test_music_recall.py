@@ -14,6 +14,8 @@ import pytest
 from reelscope.music.chromaprint import available
 from reelscope.testing.media import write_sound
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[dict[str, ModuleType]]:

@@ -205,6 +205,7 @@ def test_fingerprints_of_another_version_are_named(store: OriginalsStore, files:
         work(store)
 
 
+@pytest.mark.slow
 def test_real_music(store: OriginalsStore, corpus: Path, tmp_path: Path) -> None:
     tracks = sorted((corpus / "music").glob("*.ogg"))[:6]
     for at, track in enumerate(tracks):
@@ -260,6 +261,7 @@ def long_noise(path: Path, minutes: int) -> None:
             file.writeframes(samples)
 
 
+@pytest.mark.slow
 def test_a_killed_workers_video_comes_back_after_the_lease(
     database_where: str, store: OriginalsStore, tmp_path: Path
 ) -> None:

@@ -281,6 +281,7 @@ def one_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OriginalsSto
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 10_000), shuffle=st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_any_order_ends_in_the_same_state(
     one_store: OriginalsStore, seed: int, shuffle: random.Random
 ) -> None:
