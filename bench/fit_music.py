@@ -68,13 +68,6 @@ def collect(folder: Path, seconds: float, seed: int, distractors: int) -> None:
     print(f"{query - seed * 1_000_000} queries, {len(rows)} places")
 
 
-def _family(track: Path) -> str:
-    """Tracks of one game share themes and stems: one is not heard in the absence of another."""
-    if track.name.startswith("JRPG"):
-        return "JRPG"
-    return "numbered" if track.name[:2].isdigit() and track.name[2:3] == "_" else track.name
-
-
 def _library(tracks: Sequence[Path], distractors: int) -> Segment:
     """A track's number is its place in the list; distractors have higher ones."""
     known = [constellation(material.track_sound(path), material.RATE_HZ) for path in tracks]
@@ -91,8 +84,8 @@ def _rows(
 ) -> list[list[float]]:
     known = bool(start[2])
     heard = listen(at_rate(asked.samples, asked.rate_hz))
-    family = _family(asked.track_path)
-    relatives = {at for at, track in enumerate(tracks) if _family(track) == family}
+    family = material.family(asked.track_path)
+    relatives = {at for at, track in enumerate(tracks) if material.family(track) == family}
     search = Search(heard, [segment], hidden=() if known else relatives)
     rows = []
     places = search.seen(search.places())

@@ -59,6 +59,13 @@ def composed_tracks(first: int, count: int) -> tuple[Path, ...]:
     return tuple(COMPOSED / str(number) for number in range(first, first + count))
 
 
+def family(track: Path) -> str:
+    """Tracks of one game share themes and stems: one is not heard in the absence of another."""
+    if track.name.startswith("JRPG"):
+        return "JRPG"
+    return "numbered" if track.name[:2].isdigit() and track.name[2:3] == "_" else track.name
+
+
 @lru_cache(maxsize=128)
 def _stored(path: Path) -> NDArray[np.int16]:
     """Half the memory: a whole corpus of an hour is 320 MB."""

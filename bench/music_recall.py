@@ -75,16 +75,22 @@ class System:
                 ranked, accepted = self._identified(query, known=known)
             else:
                 ranked, accepted = self._peer.query(query.samples, query.rate_hz), True
-                ranked = [one for one in ranked if known or one[0] != query.track_path]
+                ranked = [one for one in ranked if known or not self._related(query, one[0])]
             yield known, ranked, accepted and bool(ranked), time.perf_counter() - begun
+
+    def _related(self, query: material.Query, track: Path) -> bool:
+        """The query's own track and those that share themes with it are not in the index."""
+        return material.family(track) == material.family(query.track_path)
 
     def _identified(self, query: material.Query, *, known: bool) -> tuple[Ranked, bool]:
         from reelscope.music.confidence import FALSE_POSITIVE_RATE, threshold
         from reelscope.music.identify import identify
 
         without: tuple[int, ...] = ()
-        if not known and query.track_path in self._tracks:
-            without = (self._tracks.index(query.track_path),)
+        if not known:
+            without = tuple(
+                at for at, track in enumerate(self._tracks) if self._related(query, track)
+            )
         found = identify(
             query.samples, query.rate_hz, self._segments, doubtful=True, without=without
         )
