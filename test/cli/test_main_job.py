@@ -161,6 +161,7 @@ def test_two_runs_at_once_the_second_stops(workplace: Any) -> None:
     assert workplace.call("--only", "probe", "--limit-per-creator", 1).returncode == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_says_how_to_go_on_and_exits_130(workplace: Any) -> None:
     run = workplace.start("--skip", "text,transcribe", "--concurrency", 1)
     while not list((workplace.data / "analysis_results").glob("*/*/record.json")):

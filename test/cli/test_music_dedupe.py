@@ -24,6 +24,8 @@ import pytest
 from reelscope.music.library import MusicLibrary
 from reelscope.testing.sounds import music_like
 
+pytestmark = pytest.mark.slow
+
 
 def write(path: Path, seed: int, seconds: float = 12, gain: float = 1.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +77,6 @@ def test_a_folder(workplace: Any, sounds: Path) -> None:
     assert not list(workplace.data.glob(".reelscope-work-*"))
 
 
-@pytest.mark.slow
 def test_json_ids_and_a_second_call(workplace: Any, sounds: Path) -> None:
     first = workplace.call("music", "dedupe", sounds, "--json")
     assert first.returncode == 0, first.stderr
@@ -141,7 +142,6 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-@pytest.mark.slow
 def test_addresses_in_a_csv(workplace: Any, sounds: Path) -> None:
     with served(sounds) as (address, asked):
         lines = [f"{n},{address}/{n}.wav" for n in range(4)]
@@ -164,7 +164,6 @@ def test_addresses_in_a_csv(workplace: Any, sounds: Path) -> None:
     assert not list(workplace.data.glob(".reelscope-work-*"))
 
 
-@pytest.mark.slow
 def test_the_music_library(workplace: Any, sounds: Path) -> None:
     (sounds / "=broken.mp3").unlink()
     library = workplace.data / "library"
@@ -200,7 +199,6 @@ def begun(workplace: Any, folder: Path, until: int) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_and_interrupted_it_goes_on(workplace: Any, tmp_path: Path) -> None:
     folder = many(tmp_path / "many", 60, 120)

@@ -26,6 +26,8 @@ USERS_KEYS = {
 }  # fmt: skip
 CAMPAIGN = "-=1+1 'quo\"te ä"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -70,7 +72,6 @@ def timeless(folder: Path) -> dict[str, Any]:
     return {"results": found, **{name: (folder / name).read_bytes() for name in files}}
 
 
-@pytest.mark.slow
 def test_a_folder_twice_then_with_another_threshold(place: Any) -> None:
     folder = place.data / "matching" / "videos"
     run = match(place, "made/videos")
@@ -121,7 +122,6 @@ def test_dtw_warns_where_a_user_reads_it(place: Any) -> None:
     assert {one["campaign_id"] for one in (best, *best["other_campaigns"])} <= {CAMPAIGN, "other"}
 
 
-@pytest.mark.slow
 def test_a_table_of_paths_and_addresses(place: Any) -> None:
     table = place.root / "made" / "list.csv"
     table.write_text(
@@ -137,7 +137,6 @@ def test_a_table_of_paths_and_addresses(place: Any) -> None:
     assert "not_supported" in errors["8"], "addresses of this machine are not asked"
 
 
-@pytest.mark.slow
 def test_a_batch_gets_its_records_and_tables(place: Any) -> None:
     assert (
         place.call("analyze", "made/videos", "--only", "probe", "--batch-id", "b").returncode == 0
@@ -210,7 +209,6 @@ def rows(database: Path) -> int:
         return 0
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on(place: Any) -> None:
     for number in range(20):
         media.write_sound(

@@ -18,6 +18,8 @@ from reelscope.testing.melody import RATE_HZ, melody, write_wav
 
 CALL = ("music", "originals")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
@@ -32,7 +34,6 @@ def videos(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_folder_from_add_to_export(workplace: Any, videos: Path) -> None:
     added = workplace.call(*CALL, "add", "--videos", videos)
@@ -63,7 +64,6 @@ def test_a_folder_from_add_to_export(workplace: Any, videos: Path) -> None:
     assert float(table[1]["offset_s"] or 0) == pytest.approx(rows[1]["offset_s"] or 0)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_csv_with_dates_on_postgresql(workplace: Any, videos: Path, postgres_url: str) -> None:
     (videos / "list.csv").write_text(
@@ -111,7 +111,6 @@ def test_what_cannot_be_done_is_said(workplace: Any, call: list[str], said: str)
     assert "SECRET" not in answer.stderr + answer.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_gives_all_claims_back(
@@ -136,7 +135,6 @@ def test_ctrl_c_gives_all_claims_back(
     assert status(workplace)["failed"] == 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_killed_worker_is_replaced(workplace: Any, videos: Path) -> None:
     hiss = np.random.default_rng(1).normal(0, 0.1, RATE_HZ * 900).astype(np.float32)

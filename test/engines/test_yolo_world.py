@@ -29,6 +29,8 @@ from reelscope.vision.detect import Found
 PROMPTS = ["bottle", "perfume bottle", "dog", "a red car", "mobile phone"]
 ANY = Detect(min_confidence=0.2, image_size=320)
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -340,7 +342,6 @@ print(torch.get_num_threads(), "clip" in sys.modules)
 """
 
 
-@pytest.mark.slow
 def test_the_package_leaves_the_process_and_the_home_folder_alone(tmp_path: Path) -> None:
     home, config = tmp_path / "home", tmp_path / "models"
     home.mkdir()

@@ -39,6 +39,8 @@ RATE_HZ = 16_000
 DAY_0 = datetime(2026, 5, 1, tzinfo=UTC)
 Sound = NDArray[np.float32]
 
+pytestmark = pytest.mark.slow
+
 
 def song(seed: int, seconds: float) -> Sound:
     """Plucked notes of random pitch and time over a bass: music that does not repeat."""
@@ -205,7 +207,6 @@ def test_fingerprints_of_another_version_are_named(store: OriginalsStore, files:
         work(store)
 
 
-@pytest.mark.slow
 def test_real_music(store: OriginalsStore, corpus: Path, tmp_path: Path) -> None:
     tracks = sorted((corpus / "music").glob("*.ogg"))[:6]
     for at, track in enumerate(tracks):
@@ -261,7 +262,6 @@ def long_noise(path: Path, minutes: int) -> None:
             file.writeframes(samples)
 
 
-@pytest.mark.slow
 def test_a_killed_workers_video_comes_back_after_the_lease(
     database_where: str, store: OriginalsStore, tmp_path: Path
 ) -> None:
@@ -304,7 +304,6 @@ def test_ctrl_c_gives_the_claim_back(
     assert (long.status, long.attempts) == ("pending", 0)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_killed_at_random_moments_all_is_done_once(
     database_where: str, store: OriginalsStore, tmp_path: Path

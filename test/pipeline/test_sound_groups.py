@@ -24,6 +24,8 @@ from reelscope.testing.speech import speech_like
 
 RATE_HZ = 16_000
 
+pytestmark = pytest.mark.slow
+
 
 def tune(seed: int, seconds: float = 16.0) -> NDArray[np.float32]:
     samples = melody(seed, seconds)
