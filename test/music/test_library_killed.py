@@ -41,6 +41,7 @@ say("phase", "ready")
 while True:
     say("phase", "add")
     new = [NewTrack(path, id=path.stem) for path in chance.sample(paths, 8 if adds else 1)]
+    say("adding", *(one.id for one in new))
     library.add(new, told=lambda added: say("added", added.track.id))
     going = chance.sample([path.stem for path in paths], 4 if adds else 1)
     say("phase", "remove")
@@ -94,6 +95,8 @@ class Killed:
                 phase = ids[0]
             elif word == "added":
                 self.there |= set(ids)
+                gone -= set(ids)
+            elif word == "adding":  # may be there before it is said
                 gone -= set(ids)
             else:  # removing: from here on nothing is promised; removed: they are gone
                 self.there -= set(ids)
