@@ -1,7 +1,7 @@
 """How sure is it that this is the track? One number, and what it means.
 
 A logistic model of the traits of a place (evidence.py) with weights fitted by
-`python bench/fit_music.py` on clips whose answer is known: half of them are in no track. What
+`python bench/fit_music.py` on clips whose answer is known: two thirds of them are in no track. What
 it gives is the log of the odds; the false positives of clips in no track fall off with it
 exponentially, which gives the threshold for any rate that is set in advance.
 """

@@ -37,8 +37,6 @@ MOST_VOTES, MOST_VOTES_EACH = 2_000_000, 100_000
 """Of the one hypothesis that nothing was changed, and of each of the many others."""
 FEWEST_VOTES = 4
 """For a place to be looked at."""
-MOST_PLACES = 24
-"""Of one hypothesis."""
 EXACT, COARSE, FINE = 0, 1, 2
 """Which cells a pair asks for: the one of half resolution that it falls into; the nearer two in
 each dimension; where these would be too many votes, the one of full resolution and its six
