@@ -36,6 +36,7 @@ SUFFIXES = SOUND_SUFFIXES | {".mov", ".mkv", ".webm", ".avi", ".m4v", ".3gp", ".
 PATH_COLUMNS = ("path", "file", "file_path", "filename")
 ID_COLUMNS = ("video_id", "id")
 LOOK_EVERY_S = 0.5
+ANSWERED = (signal.SIGINT, signal.SIGTERM)
 COLUMNS = (
     "video_id", "status", "flag", "original", "offset_s", "share", "probability", "tempo",
     "duration_s", "published_at", "attempts", "reason", "path",
@@ -150,15 +151,13 @@ class _Team:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Starts them; at the end those that still work give their claims back."""
+        """Starts them; at the end those that still work finish their video and stop."""
         try:
             self._processes = [self._started() for _ in range(self._count)]
             yield
         finally:
             for process in self._processes:
-                if process.is_alive() and process.pid:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(process.pid, signal.SIGINT)
+                process.terminate()
             for process in self._processes:
                 process.join()
 
@@ -173,34 +172,51 @@ class _Team:
 
     def _started(self) -> SpawnProcess:
         process = self._context.Process(target=_work, args=self._arguments)
-        process.start()
+        # The child inherits the mask: a signal waits until it can answer it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ANSWERED)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return process
 
 
 def _work(where: str, settings: Settings, once: bool) -> None:
     """A worker process."""
-    asked = False
-
-    def give_back(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if not asked:  # a terminal and the parent both say so
-            asked = True
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, give_back)
-    signal.signal(signal.SIGTERM, give_back)
+    asked = _asked_to_stop()
+    parent = os.getppid()
     chosen = settings.music.originals
     try:
         with log_file(settings), Database.open(where) as database:
             store = OriginalsStore(database)
             worker = Worker(store, chosen, ears=CalibratedEars(store, chosen))
-            parent = os.getppid()
-            worker.work(once=once, stop=lambda: os.getppid() != parent)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+            worker.work(once=once, stop=lambda: asked.is_set() or os.getppid() != parent)
     except ReelscopeError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_NOTHING_SUCCEEDED)
+    if asked.is_set():
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _asked_to_stop() -> threading.Event:
+    """Set by a signal: the video in hand is finished and no other begun.
+
+    After a second Ctrl-C the process leaves at once; the lease brings its video back.
+    """
+    asked = threading.Event()
+    pressed = False
+
+    def answer(number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed and number == signal.SIGINT:
+            os._exit(EXIT_INTERRUPTED)
+        pressed |= number == signal.SIGINT
+        asked.set()
+
+    for number in ANSWERED:
+        signal.signal(number, answer)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ANSWERED)
+    return asked
 
 
 def _show(progress: Counter, before: dict[str, int], now: dict[str, int]) -> None:
