@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from reelscope.export.report import MAX_ANSWER, MAX_TEXT, Report, escape
+from reelscope.export.facts import MAX_ANSWER, MAX_TEXT
+from reelscope.export.report import Report, escape
 from reelscope.records import SoundGroup, StageRecord, VideoRecord
 
 Make = Callable[..., VideoRecord]
