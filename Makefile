@@ -6,14 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: run demo-describe demo-crawl test check quick slow bench lock clean
+.PHONY: run demo demo-crawl test check quick slow bench lock clean
 
 run: $(VENV)/.installed
 	$(BIN)/python main.py --csv data/creators.csv
 
-# The same with descriptions, by a stand-in server on this machine: no key, no cost.
-demo-describe: $(VENV)/.installed
-	$(BIN)/python scripts/demo_describe.py
+# Everything at once on the sample, descriptions by a stand-in server here: no key, no cost.
+demo: $(VENV)/.installed
+	$(BIN)/python main.py demo
 
 demo-crawl: $(VENV)/.installed-dev
 	$(BIN)/python scripts/demo_crawl.py

@@ -185,6 +185,21 @@ def doctor(config: Config = None) -> None:
     raise typer.Exit(checks.report(config))
 
 
+@app.command()
+def demo(
+    into: Annotated[
+        Path, typer.Option("--into", help="Folder of the results. Default: data/demo.")
+    ] = Path("data/demo"),
+    neural: Annotated[
+        bool, typer.Option("--neural", help="Use the weights in models/ too; takes longer.")
+    ] = False,
+) -> None:
+    """Everything at once on the sample videos: no network, no key, no cost."""
+    from reelscope.cli import demo as everything
+
+    raise typer.Exit(everything.demo(into, neural=neural))
+
+
 models = typer.Typer(help="Weights of the neural engines: list, pull, verify.")
 app.add_typer(models, name="models")
 

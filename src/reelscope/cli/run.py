@@ -186,16 +186,37 @@ def _go(
 
 
 def _execute(batch: Batch, crawl: CrawlPlan | None) -> int:
+    summary, batch = execute(batch, crawl)
+    show_totals(summary, batch)
+    return exit_code(summary, batch)
+
+
+def execute(
+    batch: Batch, crawl: CrawlPlan | None = None, *, shown: bool = True
+) -> tuple[Summary, Batch]:
+    """Run a batch until its end or Ctrl-C.
+
+    Args:
+        batch: what is asked for.
+        crawl: what is still to be fetched.
+        shown: whether how far it is stands on stderr.
+
+    Returns:
+        what came of it, and the batch with the videos that were fetched.
+    """
+    if not shown:
+        run = BatchRun(batch, crawl=crawl)
+        with interrupts(run.stop):
+            return run.run(), run.batch
     spent = partial(spending, batch.graph, batch.selected)
     with open_progress(len(batch.sources), spent) as progress:
         run = BatchRun(batch, [progress], FetchLines(), crawl, progress)
         with interrupts(run.stop):
-            summary = run.run()
-    show_totals(summary, run.batch)
-    return _exit_code(summary, run.batch)
+            return run.run(), run.batch
 
 
-def _exit_code(summary: Summary, batch: Batch) -> int:
+def exit_code(summary: Summary, batch: Batch) -> int:
+    """What the process ends with: 0, 1 or 130."""
     if summary.stopped == INTERRUPTED:
         return EXIT_INTERRUPTED
     if summary.stopped or (summary.nothing_succeeded and not answers_wait(batch)):
