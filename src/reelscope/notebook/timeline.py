@@ -1,28 +1,18 @@
-"""Pictures of records, for notebooks: a video's timeline, its chosen frames.
-
-Needs the extra `notebook` (matplotlib). Figures are returned, not shown; a stage without
-a value leaves its lane empty.
-"""
+"""A video's timeline: sound, speech, frames, texts and cuts over time."""
 
 from __future__ import annotations
 
-import textwrap
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from reelscope.media.clip import Clip
-from reelscope.media.images import RGB
-from reelscope.media.pictures import read_jpeg
+from reelscope.notebook.style import FATE_MARKS, INK, KIND_COLOURS, LEGEND, PALE, Fate, Floats
 from reelscope.records import (
     Choice,
-    Description,
     Event,
-    EventKind,
     Events,
     Keyframes,
     OnScreenText,
@@ -38,26 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Fate: TypeAlias = Literal["chosen", "kept", "near-duplicate", "blurred", "black"]
-
-KIND_COLOURS: dict[EventKind, str] = {
-    "speech": "#2f6fbf", "music": "#e69138", "speech_over_music": "#8e5bb5", "other": "#7fa08d",
-    "silence": "#c5cad3",
-}  # fmt: skip
-FATE_MARKS: dict[Fate, dict[str, Any]] = {
-    "chosen": {"marker": "D", "color": "#c62f4b", "markersize": 8},
-    "kept": {"marker": "o", "color": "#30405a", "markersize": 6},
-    "near-duplicate": {"marker": "o", "color": "#30405a", "fillstyle": "none", "markersize": 6},
-    "blurred": {"marker": "x", "color": "#8a93a3", "markersize": 6},
-    "black": {"marker": "s", "color": "#111111", "markersize": 5.5},
-}
-INK, PALE = "#30405a", "#8a93a3"
-
-LEGEND: dict[str, Any] = {
-    "frameon": False, "fontsize": 9, "labelcolor": INK, "handlelength": 1.1, "columnspacing": 1.3,
-}  # fmt: skip
 
 _BARS = 420
 _RATE_HZ = 8000
@@ -246,79 +216,3 @@ def text_rows(record: VideoRecord) -> list[list[TextAppearance]]:
             rows.append(row := [])
         row.append(seen)
     return rows
-
-
-# --------------------------------------------------------------------------- sheets
-
-
-def contact_sheet(record: VideoRecord, data_root: Path) -> Figure:
-    """The frames that stand for the video, each with its time and its reason.
-
-    Above them stands what a model says of the video, if one was asked.
-
-    Args:
-        record: of the video.
-        data_root: `paths.data` of the analysis; the pictures lie below it.
-    """
-    figure = picture_sheet(list(chosen_pictures(record, data_root)))
-    if said := description_text(record):
-        letters = int(figure.get_figwidth() * 72 / 5.6)  # characters of 10 points
-        lines = textwrap.fill(said, letters, max_lines=6, placeholder=" …")
-        figure.suptitle(lines, x=0.01, ha="left", color=INK, fontsize=10, parse_math=False)
-    return figure
-
-
-def description_text(record: VideoRecord) -> str:
-    """What a model says of the video, or that it refused to; empty: none was asked."""
-    said = record.value(Description)
-    if said and said.refusal:
-        return f"Description refused: {said.refusal.reason or said.refusal.kind}"
-    answer = said.dimensions.get("description") if said else None
-    return answer.value if answer and isinstance(answer.value, str) else ""
-
-
-def chosen_pictures(record: VideoRecord, data_root: Path) -> Iterator[tuple[RGB, str]]:
-    """Picture and caption of the chosen frames, in order of time."""
-    folder = data_root / "tiktok_frames" / record.source.frames_id
-    choice = record.value(Choice)
-    for frame in sorted(choice.frames if choice else (), key=lambda f: f.time_s):
-        reason = frame.reason.replace(" s)", "\N{NO-BREAK SPACE}s)")
-        yield read_jpeg(folder / frame.file), f"{frame.time_s:.2f} s\n{reason}"
-
-
-def picture_sheet(
-    pictures: Sequence[tuple[RGB, str]],
-    *,
-    columns: int = 5,
-    size_in: tuple[float, float] = (2.4, 3.8),
-) -> Figure:
-    """Pictures, each with its caption below; the caption's first line stands out.
-
-    Args:
-        pictures: uint8 (h, w, 3) RGB and text.
-        columns: in a row, at most.
-        size_in: width and height of a picture with its caption, inches.
-    """
-    from matplotlib.figure import Figure
-
-    columns = max(min(columns, len(pictures)), 1)
-    rows = max(-(-len(pictures) // columns), 1)
-    figsize = (size_in[0] * columns, size_in[1] * rows)
-    figure = Figure(figsize=figsize, dpi=110, layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, (image, caption) in zip(grid, pictures, strict=False):
-        draw_picture(axes, image, caption)
-    return figure
-
-
-def draw_picture(axes: Axes, image: RGB, caption: str, *, wrap: int = 30) -> None:
-    """One picture with its caption below."""
-    head, _, rest = caption.partition("\n")
-    axes.set_axis_off()
-    axes.imshow(image, interpolation="antialiased")
-    places: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False}
-    axes.text(0, -0.02, head, color=INK, weight="bold", fontsize=10, **places)
-    lines = textwrap.fill(rest, wrap, max_lines=5, placeholder=" …")
-    axes.text(0, -0.085, lines, color=INK, fontsize=8.5, linespacing=1.25, **places)
