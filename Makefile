@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: run demo demo-crawl test check quick slow bench lock clean
+.PHONY: run demo demo-crawl test check quick slow bench lock image-check clean
 
 run: $(VENV)/.installed
 	$(BIN)/python main.py --csv data/creators.csv
@@ -68,10 +68,16 @@ $(VENV):
 	$(PYTHON) -m venv $(VENV)
 endif
 
+# Builds the Dockerfile without a Docker engine and runs the main job in it. Root, Debian,
+# `apt install buildah debootstrap`, and some 40 GB of disk while it runs; see docs/docker.md.
+image-check: $(VENV)/.installed-dev
+	$(BIN)/python scripts/image_check.py
+
 # Pins anew from pyproject.toml (needs uv).
 lock:
 	uv pip compile -q --universal --python-version 3.11 pyproject.toml --all-extras -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements-dev.txt
+	uv pip compile -q --universal --python-version 3.11 docker/requirements-notebook.in -c requirements.txt -o docker/requirements-notebook.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
