@@ -188,7 +188,10 @@ def doctor(config: Config = None) -> None:
 @app.command()
 def demo(
     into: Annotated[
-        Path, typer.Option("--into", help="Folder of the results. Default: data/demo.")
+        Path,
+        typer.Option(
+            "--into", help="Folder of the results. Default: data/demo.", show_default=False
+        ),
     ] = Path("data/demo"),
     neural: Annotated[
         bool, typer.Option("--neural", help="Use the weights in models/ too; takes longer.")
