@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
@@ -26,6 +27,8 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+
+from reelscope.rich_repr import record_html
 
 SCHEMA_VERSION = 1
 """Raised when a reader of the outputs has to change."""
@@ -1120,3 +1123,21 @@ class VideoRecord(Frozen):
     def with_stage(self, name: str, stage: StageRecord) -> VideoRecord:
         """The same record with this stage's entry added or replaced."""
         return self.model_copy(update={"stages": {**self.stages, name: stage}})
+
+    @cached_property
+    def frames_root(self) -> Path | None:
+        """Folder of the frames folders where this record was read from; None: not known.
+
+        It is no key of the record: results can be moved.
+        """
+        return None
+
+    def read_beside(self, frames_root: Path) -> VideoRecord:
+        """The same record, which knows where the pictures of its video are."""
+        copy = self.model_copy()
+        copy.__dict__["frames_root"] = frames_root
+        return copy
+
+    def _repr_html_(self) -> str | None:
+        """What notebooks show: frames, timeline, tables; see export/show.py."""
+        return record_html(self)

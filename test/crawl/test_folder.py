@@ -63,9 +63,16 @@ def test_files_that_share_a_stem_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_no_video_takes_the_name_of_a_file_that_is_exported(tmp_path: Path) -> None:
-    make(tmp_path / "anna", "report.md.mp4", "anna.csv.mp4", "ANNA.json.mp4", "berta.csv.mp4")
+    names = ("report.md", "report.html", "anna.csv", "ANNA.json", "berta.csv")
+    make(tmp_path / "anna", *(f"{name}.mp4" for name in names))
     found = [s.video_id for s in folder_videos(tmp_path, ANNA)]
-    assert found == ["ANNA.json.mp4", "anna.csv.mp4", "berta.csv", "report.md.mp4"]
+    assert found == [
+        "ANNA.json.mp4",
+        "anna.csv.mp4",
+        "berta.csv",
+        "report.html.mp4",
+        "report.md.mp4",
+    ]
 
 
 def test_file_names_are_made_safe(tmp_path: Path) -> None:

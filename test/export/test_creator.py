@@ -21,7 +21,8 @@ def test_table_records_and_report_in_order(make: Make, tmp_path: Path) -> None:
     folder = tmp_path / "analysis_results" / "anna"
     records = [make(video_id="2"), make(video_id="10"), make(video_id="1", without=("voice",))]
     export_creator(records, folder, table=COLUMNS)
-    assert sorted(p.name for p in folder.iterdir()) == ["anna.csv", "anna.json", "report.md"]
+    names = sorted(p.name for p in folder.iterdir())
+    assert names == ["anna.csv", "anna.json", "report.html", "report.md"]
 
     with (folder / "anna.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -31,7 +31,7 @@ def show_totals(summary: Summary, batch: Batch) -> None:
         console.print(f"note: and {len(summary.problems) - SHOWN_NOTES} more, see summary.json")
     folders = batch.folders
     console.print(f"Results  {folders.batch(batch.batch_id)}/video_features_results.csv")
-    console.print(f"         {folders.records}/<creator>/report.md")
+    console.print(f"         {folders.records}/<creator>/report.html")
     console.print(f"Frames   {folders.frames}/<video_id>/")
     if summary.stopped:
         console.print(f"Stopped: {printable(summary.stopped)}. The same call goes on from here.")

@@ -257,7 +257,7 @@ def _video_ids(found: Sequence[tuple[str, Path]]) -> list[str]:
 def _is_reserved(creator: str, video_id: str) -> bool:
     """Whether an export beside the video's folder has this name."""
     own = creator.casefold()
-    return video_id in {"report.md", f"{own}.csv", f"{own}.json"}
+    return video_id in {"report.md", "report.html", f"{own}.csv", f"{own}.json"}
 
 
 def _joint(pair: tuple[str, str]) -> str:

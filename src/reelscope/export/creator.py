@@ -4,6 +4,7 @@ data/analysis_results/<creator>/
     <creator>.csv    one row per video, the columns of export/columns.py
     <creator>.json   the full records
     report.md        the same for reading, with the chosen pictures
+    report.html      the same for looking at: one file that holds all it needs
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from reelscope.atomic import open_atomic
 from reelscope.export.cells import csv_line
 from reelscope.export.column import Column
 from reelscope.export.columns import flat_row, in_order
+from reelscope.export.html_report import HtmlReport
 from reelscope.export.report import Report
 from reelscope.records import SCHEMA_VERSION, VideoRecord
 
@@ -40,8 +42,8 @@ def export_creator(
         records: all of one creator; a stream must come in order of the video ids. Not
             more than one of them is held at a time.
         table: the columns of the CSV file.
-        frames_root: where the frames folders stand; for the links of the report. By
-            default `../../tiktok_frames` as seen from `folder`.
+        frames_root: where the frames folders stand; for the pictures and links of the
+            reports. By default `../../tiktok_frames` as seen from `folder`.
         creator_summary: what a model says of the creator, for the report's head; None:
             nothing was asked.
 
@@ -60,6 +62,12 @@ def export_creator(
         cells = opened(f"{folder.name}.csv")
         full = opened(f"{folder.name}.json")
         page = opened("report.md")
+        html_page = opened("report.html")
+        html = stack.enter_context(
+            HtmlReport(
+                folder.name, frames_root=frames_root, frames_link=link, summary=creator_summary
+            )
+        )
         cells.write(csv_line(column.name for column in table))
         full.write(_head(folder.name))
         joint = b"\n"
@@ -67,9 +75,11 @@ def export_creator(
             cells.write(csv_line(flat_row(record, table).values()))
             full.write(joint + _sorted_stages(record).model_dump_json().encode("utf-8"))
             report.add(record)
+            html.add(record)
             joint = b",\n"
         full.write(b"\n]}\n")
         page.write(report.render().encode("utf-8"))
+        html_page.writelines(piece.encode("utf-8") for piece in html.pieces())
 
 
 def _head(creator: str) -> bytes:

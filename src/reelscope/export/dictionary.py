@@ -328,8 +328,8 @@ _CREATOR = """\
 
 In `data/analysis_results/<creator>/`: `<creator>.csv` with the columns above; `<creator>.json`
 with the keys `schema_version` (integer), `creator` (text) and `videos` (list of records, the keys
-of record.json); `report.md` for reading, with the chosen pictures. The pictures themselves stand
-in `data/tiktok_frames/<frames_id>/`.
+of record.json); `report.md` for reading, with the chosen pictures; `report.html` for looking at,
+one file that needs no other. The pictures themselves stand in `data/tiktok_frames/<frames_id>/`.
 """
 
 _EXCHANGE = """\

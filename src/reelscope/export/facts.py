@@ -7,7 +7,8 @@ html_report.py for HTML.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -80,6 +81,7 @@ class Fact:
         longest: characters.
         warning: what stands out behind the text; empty: nothing.
         proofs: what the text rests on.
+        kind: answered by a language model, noticed in the video, or measured.
     """
 
     label: str
@@ -87,21 +89,22 @@ class Fact:
     longest: int = MAX_TEXT
     warning: str = ""
     proofs: tuple[Proof, ...] = ()
+    kind: Literal["answered", "noticed", "measured"] = "noticed"
 
 
 def facts(record: VideoRecord) -> Iterator[Fact]:
     """What was found, in the order in which it is read."""
     if description := record.value(Description):
-        yield from _described(description)
+        yield from (replace(fact, kind="answered") for fact in _described(description))
     if (platform := record.value(Platform)) and platform.caption:
         yield Fact("Caption", platform.caption)
     if probe := record.value(Probe):
         yield _file(probe)
     if voice := record.value(Voice):
         share = percent(voice.speech_share)
-        yield Fact("Speech", f"{share} of the sound, {voice.speech_s:.1f} s")
+        yield Fact("Speech", f"{share} of the sound, {voice.speech_s:.1f} s", kind="measured")
     if (rate := record.value(SpeechRate)) and (pace := rate_in_words(rate)):
-        yield Fact("Speech rate", pace + _score(rate))
+        yield Fact("Speech rate", pace + _score(rate), kind="measured")
     yield from _heard(record)
     if (said := record.value(Transcript)) and said.text:
         doubt = " (low accuracy)" if said.accuracy == "low" else ""
@@ -132,6 +135,7 @@ def _seen(record: VideoRecord) -> Iterator[Fact]:
             "Pictures",
             f"{number(len(shots.shots), 'shot')}, {shots.cuts_per_minute:.1f} cuts "
             f"per minute, {shots.hook.cuts} in the first {shots.hook.end_s:.1f} s",
+            kind="measured",
         )
     if (text := record.value(OnScreenText)) and (texts := texts_of(text)):
         yield Fact("On screen", " / ".join(texts))
@@ -227,7 +231,7 @@ def _file(probe: Probe) -> Fact:
         parts.append(f"{probe.fps:.4g} frames/s")
     parts += [codec for codec in (probe.video_codec, probe.audio_codec) if codec]
     warning = "" if probe.integrity.complete else "does not decode to its end"
-    return Fact("File", ", ".join(parts), warning=warning)
+    return Fact("File", ", ".join(parts), warning=warning, kind="measured")
 
 
 def _sound(events: Events) -> Fact:
@@ -240,7 +244,7 @@ def _sound(events: Events) -> Fact:
         parts.append(f"{loud.integrated_lufs:.1f} LUFS")
     if loud.true_peak_dbtp is not None:
         parts.append(f"true peak {loud.true_peak_dbtp:.1f} dBTP")
-    return Fact("Sound", ", ".join(parts) or "none")
+    return Fact("Sound", ", ".join(parts) or "none", kind="measured")
 
 
 def _same_sound(same: SoundGroup, source: VideoSource) -> Fact:

@@ -25,6 +25,8 @@ from reelscope.records import VideoRecord, VideoSource
 
 log = logging.getLogger(__name__)
 RECORD_NAME = "record.json"
+FRAMES_NAME = "tiktok_frames"
+"""Of the folder beside the folder of records."""
 
 
 def record_json(record: VideoRecord) -> str:
@@ -63,7 +65,8 @@ class RecordStore:
         record = read_record(folder / RECORD_NAME)
         if record is None:
             return VideoRecord(source=source)
-        return record.model_copy(update={"source": source})
+        record = record.model_copy(update={"source": source})
+        return record.read_beside(self.root.parent / FRAMES_NAME)
 
     def save(self, record: VideoRecord) -> None:
         """Hand the record to the writer thread.
