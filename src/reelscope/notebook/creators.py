@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from reelscope.description.visible import visible
+from reelscope.export.colours import INK, KIND_COLOURS, PALE, TEXT
 from reelscope.media.images import RGB
 from reelscope.media.pictures import read_jpeg
 from reelscope.notebook.sheets import picture_sheet
-from reelscope.notebook.style import INK, KIND_COLOURS, LEGEND, PALE
+from reelscope.notebook.style import LEGEND
 from reelscope.notebook.tables import Table
 from reelscope.records import Choice, VideoRecord
 
@@ -38,7 +39,7 @@ _LONGEST_NAME = 24
 _HOOK_MARKS: dict[str, dict[str, Any]] = {
     "hook_first_cut_s": {"marker": "|", "color": INK, "markersize": 17, "markeredgewidth": 2.4},
     "hook_speech_starts_s": {"marker": ">", "color": KIND_COLOURS["speech"], "markersize": 9},
-    "text_starts_s": {"marker": "s", "color": "#3f8f73", "markersize": 7},
+    "text_starts_s": {"marker": "s", "color": TEXT, "markersize": 7},
 }
 _HOOK_NAMES = {
     "hook_first_cut_s": "first cut", "hook_speech_starts_s": "speech begins",
@@ -96,7 +97,7 @@ def plot_creators(rows: Sequence[Row], questions: Mapping[str, str], *, columns:
     counted = values_of(rows, "")
     creators = list(counted)[:MOST_CREATORS]
     lines = max(-(-len(questions) // columns), 1)
-    height_in = lines * (0.85 + 0.34 * max(len(creators), 1)) + 0.2
+    height_in = lines * (0.95 + 0.34 * max(len(creators), 1)) + 0.2
     figure = Figure(figsize=(12, height_in), dpi=110, layout="constrained")
     grid = list(figure.subplots(lines, columns, squeeze=False).flat)
     for k, (axes, (column, title)) in enumerate(zip(grid, questions.items(), strict=False)):
@@ -104,6 +105,7 @@ def plot_creators(rows: Sequence[Row], questions: Mapping[str, str], *, columns:
     for axes in grid[len(questions) :]:
         axes.set_axis_off()
     _say_left_out(figure, len(counted) - len(creators), "creators")
+    figure.set_layout_engine("constrained", h_pad=0.1)
     return figure
 
 

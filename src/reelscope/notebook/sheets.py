@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reelscope.export.colours import INK
 from reelscope.media.images import RGB
 from reelscope.media.pictures import read_jpeg
-from reelscope.notebook.style import INK
 from reelscope.records import Choice, Description, VideoRecord
 
 if TYPE_CHECKING:

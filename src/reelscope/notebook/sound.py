@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from reelscope.audio import loudness
+from reelscope.export.colours import INK, KIND_COLOURS, PALE
 from reelscope.media.clip import Clip
-from reelscope.notebook.style import INK, KIND_COLOURS, LEGEND, PALE, Floats
+from reelscope.notebook.style import LEGEND, Floats
 from reelscope.records import Events, VideoRecord, Voice
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ without characters that nobody sees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -22,6 +22,7 @@ from reelscope.records import STAGE_VALUES, Description, Transcript, VideoRecord
 LONGEST_CELL = 400
 """Characters; what is longer is cut and ends in an ellipsis."""
 MOST_ROWS = 200
+BETTER_EARS = "python main.py models pull faster-whisper-small"
 
 _CELL = "text-align:left;vertical-align:top;white-space:normal;padding:.25em .9em .25em 0"
 _NUMBER = _CELL.replace("left", "right") + ";font-variant-numeric:tabular-nums"
@@ -35,28 +36,38 @@ class Table:
         head: names of the columns.
         rows: cells: text, numbers, times, None for what is not known.
         note: a sentence below.
+        commands: what one would call, below that.
     """
 
     head: Sequence[str]
     rows: Sequence[Sequence[object]]
     note: str = ""
+    commands: Sequence[str] = ()
 
     def _repr_html_(self) -> str:
         """As HTML without scripts and without anything that is fetched."""
-        head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in self.head)
-        body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in self._shown())
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return (table if self.rows else "") + "".join(f"<p>{escape(n)}</p>" for n in self._notes())
+        styles = [_NUMBER if self._is_number(k) else _CELL for k in range(len(self.head))]
+        head = _html_row("th", self.head, styles)
+        body = "".join(_html_row("td", map(cell_text, row), styles) for row in self._shown())
+        table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" if self.rows else ""
+        called = f"<pre>{escape(chr(10).join(self.commands))}</pre>" if self.commands else ""
+        return table + "".join(f"<p>{escape(note)}</p>" for note in self._notes()) + called
 
     def __repr__(self) -> str:
         """The same in columns of text."""
         lines = [tuple(self.head), *(tuple(map(cell_text, row)) for row in self._shown())]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         cells = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-        return "\n".join([*(cells if self.rows else ()), *self._notes()])
+        return "\n".join([*(cells if self.rows else ()), *self._notes(), *self.commands])
 
     def _shown(self) -> Sequence[Sequence[object]]:
         return self.rows[:MOST_ROWS]
+
+    def _is_number(self, k: int) -> bool:
+        values = [row[k] for row in self._shown() if row[k] is not None]
+        return bool(values) and all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        )
 
     def _notes(self) -> list[str]:
         more = len(self.rows) - MOST_ROWS
@@ -75,9 +86,12 @@ def cell_text(value: object) -> str:
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
 
 
-def _html_cell(value: object) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f'<td style="{_NUMBER if number else _CELL}">{escape(cell_text(value))}</td>'
+def _html_row(kind: str, cells: Iterable[str], styles: Sequence[str]) -> str:
+    shown = (
+        f'<{kind} style="{style}">{escape(cell)}</{kind}>'
+        for cell, style in zip(cells, styles, strict=True)
+    )
+    return f"<tr>{''.join(shown)}</tr>"
 
 
 # --------------------------------------------------------------------------- one video
@@ -102,7 +116,8 @@ def words(record: VideoRecord) -> Table:
         (round(s.start_s, 2), round(s.end_s, 2), s.text, ", ".join(s.flags))
         for s in (said.segments if said else ())
     ]
-    return Table(("from s", "to s", "words", "doubts"), rows, _words_note(record, said))
+    better = [BETTER_EARS] if said and said.segments and said.accuracy == "low" else []
+    return Table(("from s", "to s", "words", "doubts"), rows, _words_note(record, said), better)
 
 
 def _words_note(record: VideoRecord, said: Transcript | None) -> str:
@@ -111,10 +126,9 @@ def _words_note(record: VideoRecord, said: Transcript | None) -> str:
     if not said.segments:
         return "Nobody says anything."
     if said.accuracy == "low":
-        remedy = "python main.py models pull faster-whisper-small"
         return (
             f"Heard by {record.stages[said.stage].engine}, the engine for machines without weights:"
-            f" many words are wrong. Better: {remedy}"
+            " many words are wrong. Better:"
         )
     return f"Language: {said.language}, heard in the {said.sound}."
 
@@ -123,7 +137,7 @@ def answers(record: VideoRecord) -> Table:
     """What a language model says of the video; or that none was asked, and how to ask."""
     said = record.value(Description)
     if said is None:
-        return Table((), (), _undescribed(record))
+        return _undescribed(record)
     if said.refusal:
         return Table((), (), f"{said.model} refused: {said.refusal.reason or said.refusal.kind}")
     rows = [
@@ -139,14 +153,15 @@ def answers(record: VideoRecord) -> Table:
     return Table(("question", "answer", "confidence", "evidence found"), rows, note)
 
 
-def _undescribed(record: VideoRecord) -> str:
+def _undescribed(record: VideoRecord) -> Table:
     if Description.stage in record.stages:
-        return f"Not described: {why_missing(record, Description.stage)}."
-    return (
+        return Table((), (), f"Not described: {why_missing(record, Description.stage)}.")
+    off = (
         "Not described: that is off, since it sends frames and texts to a server and costs money."
-        " What it would cost: python main.py analyze VIDEO --describe --dry-run."
-        " Without a key, by a stand-in: make demo-describe."
+        " What it would cost, and how it looks by a stand-in, without a key:"
     )
+    commands = ("python main.py analyze VIDEO --describe --dry-run", "python main.py demo")
+    return Table((), (), off, commands)
 
 
 def answer_text(value: JsonValue) -> str:
@@ -162,15 +177,25 @@ def answer_text(value: JsonValue) -> str:
 # ----------------------------------------------------------------------------- a batch
 
 
-def run_table(summary: Summary) -> Table:
-    """The stages of a run over all its videos; below: what would help."""
-    rows = [
-        (name, stage.engine, stage.ok, stage.skipped, stage.failed)
+def outcomes(rows: Sequence[Mapping[str, Any]], summary: Summary) -> Table:
+    """How the stages ended over all videos; below, what would help.
+
+    Args:
+        rows: of the results file: its columns `status_<stage>`.
+        summary: of a run over these videos.
+    """
+    ends = ("ok", "skipped", "failed")
+    body = [
+        (
+            name,
+            stage.engine,
+            *(sum(row.get(f"status_{name}") == end for row in rows) for end in ends),
+        )
         for name, stage in summary.stages.items()
     ]
-    commands = dict.fromkeys(group.remedy for group in summary.remedies if group.remedy)
-    note = f"What would help: {'; '.join(commands)}" if commands else ""
-    return Table(("stage", "by", "ok", "skipped", "failed"), rows, note)
+    commands = tuple(dict.fromkeys(group.remedy for group in summary.remedies if group.remedy))
+    note = "What would help:" if commands else ""
+    return Table(("stage", "by", *ends), body, note, commands)
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reelscope.export.colours import INK, KIND_COLOURS, PALE, TEXT
 from reelscope.media.clip import Clip
-from reelscope.notebook.style import FATE_MARKS, INK, KIND_COLOURS, LEGEND, PALE, Fate, Floats
+from reelscope.notebook.style import FATE_MARKS, LEGEND, Fate, Floats
 from reelscope.records import (
     Choice,
     Event,
@@ -123,7 +124,7 @@ def _draw_texts(axes: Axes, rows: Sequence[Sequence[TextAppearance]]) -> None:
     for k, row in enumerate(rows):
         for seen in row:
             y = _FIRST_TEXT + _ROW * k
-            _draw_bar(axes, (seen.start_s, seen.end_s), y, colour="#3f8f73", text=seen.text)
+            _draw_bar(axes, (seen.start_s, seen.end_s), y, colour=TEXT, text=seen.text)
     if not rows:
         _note(axes, "no text", _FIRST_TEXT)
 
