@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from reelscope.cli.demo import EXCERPT, MARK, REPOST, SAMPLE
+from reelscope.testing.weights import write_weights
 
 SECRETS = {"OPENAI_API_KEY": "sk-of-the-user-12345", "TIKTOK_MS_TOKEN": "token-of-the-user-12345"}
 ELSEWHERE = "http://203.0.113.7:9"
@@ -56,8 +57,8 @@ socket.getaddrinfo = getaddrinfo
 """`sitecustomize.py` of a machine whose network refuses, and which keeps who was asked for."""
 
 
-def call(root: Path, repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """In a folder of a user with keys, proxies and settings of their own."""
+def environ_of(root: Path) -> dict[str, str]:
+    """Of a user with keys, proxies and settings of their own, on a machine with the guard."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("REELSCOPE_")}
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"), ELSEWHERE)
     own = {
@@ -68,10 +69,14 @@ def call(root: Path, repository: Path, *arguments: str) -> subprocess.CompletedP
         "ASKED": str(root / "asked.txt"),
         "COLUMNS": "200",
     }
+    return {**clean, **SECRETS, **proxies, **own}
+
+
+def call(root: Path, repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(repository / "main.py"), "demo", *arguments],
         cwd=root,
-        env={**clean, **SECRETS, **proxies, **own},
+        env=environ_of(root),
         capture_output=True,
         text=True,
         timeout=1000,
@@ -138,6 +143,15 @@ def test_an_installed_package_without_the_sample_says_what_to_do(
     assert list(cwd.iterdir()) == []
 
 
+def test_the_guard_notices(home: Path) -> None:
+    code = "import socket, urllib.request; urllib.request.urlopen('http://example.org')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ_of(home), capture_output=True, check=False
+    )
+    assert done.returncode != 0
+    assert (home / "asked.txt").read_text(encoding="utf-8") == "connect 203.0.113.7\n", "the proxy"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_everything_at_once_and_nobody_asked(home: Path, repository: Path) -> None:
@@ -170,16 +184,25 @@ def test_everything_at_once_and_nobody_asked(home: Path, repository: Path) -> No
     assert "from an earlier run, so nothing was analysed again" in again.stdout
     assert "answered 0 requests" in again.stdout
     assert children_cpu_s() - cpu_s < 30
-    assert not (home / "asked.txt").exists()
     check_request(demo, repository)
+
+    write_weights(home / "models", ["clip-ViT-B-32"])
+    neural = call(home, repository, "--neural")
+    assert neural.returncode == 0, neural.stderr
+    assert {row["status_embed"] for row in rows_of(demo)} == {"ok"}
+    assert not (home / "asked.txt").exists(), (home / "asked.txt").read_text(encoding="utf-8")
+
+
+def rows_of(demo: Path) -> list[dict[str, str]]:
+    table = demo / "results" / "demo" / "video_features_results.csv"
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def check_tables(demo: Path) -> None:
     """Descriptions, groups and the table; every text of the model says what it is."""
     assert (demo / MARK).is_file()
-    table = demo / "results" / "demo" / "video_features_results.csv"
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(demo)
     assert [(row["creator"], row["video_id"]) for row in rows] == [
         (creator, video) for creator, videos in sorted(SAMPLE.items()) for video in videos
     ]

@@ -101,7 +101,8 @@ def demo(into: Path, *, neural: bool) -> int:
     with serve(FakeChat(), port=PORT) as chat, _asking_loopback_alone():
         settings = demo_settings(into, chat.url, neural=neural)
         with run.log_file(settings):
-            _analyse_repost(settings, into / "clips" / REPOST.name)
+            if code := _analyse_repost(settings, into / "clips" / REPOST.name):
+                return code
             summary, batch = _analyse_sample(settings)
             console.print(f"The stand-in answered {chat.answered} requests in this run.")
     code = run.exit_code(summary, batch)
@@ -192,7 +193,7 @@ def _asking_loopback_alone() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _analyse_repost(settings: Settings, path: Path) -> None:
+def _analyse_repost(settings: Settings, path: Path) -> int:
     """Make the sped-up sound known, so that the sample has something to share."""
     quiet = settings.model_copy(
         update={"description": settings.description.model_copy(update={"enabled": False})}
@@ -200,7 +201,7 @@ def _analyse_repost(settings: Settings, path: Path) -> None:
     batch = plan_batch(
         file_videos([path]), quiet, batch_id="clips", default_id="clips", only=["probe"]
     )
-    run.execute(batch, shown=False)
+    return run.exit_code(*run.execute(batch, shown=False))
 
 
 def _analyse_sample(settings: Settings) -> tuple[Summary, Batch]:
@@ -269,8 +270,12 @@ def _show_guide(summary: Summary, batch: Batch, into: Path) -> None:
     for what, path in shown:
         if path.exists():
             console.print(f"  {what:<28} {printable(str(path))}")
-    console.print(f"  {'Videos of your own':<28} python main.py analyze PATH")
-    console.print(f"  {'What a full run needs':<28} python main.py doctor")
+    for what, command in (
+        ("The neural stages too", "python main.py models pull, then demo --neural"),
+        ("Videos of your own", "python main.py analyze PATH"),
+        ("What this machine lacks", "python main.py doctor"),
+    ):
+        console.print(f"  {what:<28} {command}")
     console.print(f"Report: {printable(str(_report(records / creator)))}")
 
 
