@@ -143,13 +143,19 @@ def test_an_installed_package_without_the_sample_says_what_to_do(
     assert list(cwd.iterdir()) == []
 
 
-def test_the_guard_notices(home: Path) -> None:
-    code = "import socket, urllib.request; urllib.request.urlopen('http://example.org')"
+@pytest.mark.parametrize(
+    "attempt",
+    ["urllib.request.urlopen('http://example.org')", "socket.socket().connect(('203.0.113.7', 9))"],
+)
+def test_the_guard_notices(home: Path, attempt: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environ_of(home), capture_output=True, check=False
+        [sys.executable, "-c", f"import socket, urllib.request; {attempt}"],
+        env=environ_of(home),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode != 0
-    assert (home / "asked.txt").read_text(encoding="utf-8") == "connect 203.0.113.7\n", "the proxy"
+    assert "203.0.113.7" in (home / "asked.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
