@@ -21,6 +21,7 @@ WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    --mount=type=secret,id=pip_cert,target=/etc/pip-cert.pem \
     --mount=type=cache,target=/root/.cache/pip \
     python3.11 -m venv venv && venv/bin/pip wheel --quiet --no-deps --wheel-dir /wheels .
 
@@ -35,6 +36,7 @@ ARG TORCH_INDEX=
 RUN --mount=type=bind,source=docker/install_packages.sh,target=/tmp/install_packages.sh \
     --mount=type=bind,source=${REQUIREMENTS},target=/tmp/requirements.txt \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    --mount=type=secret,id=pip_cert,target=/etc/pip-cert.pem \
     --mount=type=cache,target=/root/.cache/pip \
     sh /tmp/install_packages.sh /tmp/requirements.txt "${TORCH_INDEX}"
 ENV PLAYWRIGHT_BROWSERS_PATH=/opt/playwright
@@ -66,6 +68,7 @@ FROM runtime AS notebook
 USER root
 RUN --mount=type=bind,source=docker/requirements-notebook.txt,target=/tmp/requirements.txt \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    --mount=type=secret,id=pip_cert,target=/etc/pip-cert.pem \
     --mount=type=cache,target=/root/.cache/pip \
     pip install --quiet --no-deps -r /tmp/requirements.txt
 COPY docker/start_notebook.py docker/

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from numba import njit
 
+log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -15,6 +17,11 @@ def compiled(function: F) -> F:
 
     The code is kept beside the source (or in NUMBA_CACHE_DIR), so that a process pays for
     compilation once per machine. Sums may not be reordered: the same sound gives the same
-    fingerprint everywhere.
+    fingerprint everywhere. Where no folder can be written (another user's installation, no home),
+    each process compiles anew.
     """
-    return njit(cache=True, nogil=True)(function)  # type: ignore[return-value]
+    try:
+        return njit(cache=True, nogil=True)(function)  # type: ignore[return-value]
+    except RuntimeError as error:  # "cannot cache function ...: no locator available"
+        log.debug("%s", error)
+        return njit(nogil=True)(function)  # type: ignore[return-value]
