@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from reelscope.cli.demo import EXCERPT, MARK, REPOST, SAMPLE
+from reelscope.cli.demo import EXCERPT, MARK, REPOST, SAMPLE, demo
+from reelscope.errors import UsageError
 from reelscope.testing.weights import write_weights
 
 SECRETS = {"OPENAI_API_KEY": "sk-of-the-user-12345", "TIKTOK_MS_TOKEN": "token-of-the-user-12345"}
@@ -113,11 +114,13 @@ def test_the_sample_is_what_stands_in_data(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("taken", ["data", "data/creators.csv"])
-def test_what_is_not_the_demos_is_not_written_to(home: Path, repository: Path, taken: str) -> None:
+def test_what_is_not_the_demos_is_not_written_to(
+    home: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
     before = sorted(home.rglob("*"))
-    done = call(home, repository, "--into", taken)
-    assert done.returncode == 2
-    assert f"--into: {taken} is not the demo's" in done.stderr
+    monkeypatch.chdir(home)
+    with pytest.raises(UsageError, match=f"--into: {taken} is not the demo's"):
+        demo(Path(taken), neural=False)
     assert sorted(home.rglob("*")) == before
 
 
@@ -173,15 +176,15 @@ def test_everything_at_once_and_nobody_asked(home: Path, repository: Path) -> No
 
     assert not (home / "asked.txt").exists(), (home / "asked.txt").read_text(encoding="utf-8")
     assert {path: path.read_bytes() for path in before} == before, "what is the user's is as it was"
-    demo = home / "data" / "demo"
+    folder = home / "data" / "demo"
     made = [path for path in home.rglob("*") if path.is_file() and path not in before]
-    assert all(path.is_relative_to(demo) for path in made)
+    assert all(path.is_relative_to(folder) for path in made)
     for path in made:
         content = path.read_bytes()
         assert not any(secret.encode() in content for secret in SECRETS.values()), path
         assert b"203.0.113.7" not in content, path
 
-    check_tables(demo)
+    check_tables(folder)
     check_shown(home, done.stdout)
 
     cpu_s = children_cpu_s()
@@ -190,25 +193,25 @@ def test_everything_at_once_and_nobody_asked(home: Path, repository: Path) -> No
     assert "from an earlier run, so nothing was analysed again" in again.stdout
     assert "answered 0 requests" in again.stdout
     assert children_cpu_s() - cpu_s < 30
-    check_request(demo, repository)
+    check_request(folder, repository)
 
     write_weights(home / "models", ["clip-ViT-B-32"])
     neural = call(home, repository, "--neural")
     assert neural.returncode == 0, neural.stderr
-    assert {row["status_embed"] for row in rows_of(demo)} == {"ok"}
+    assert {row["status_embed"] for row in rows_of(folder)} == {"ok"}
     assert not (home / "asked.txt").exists(), (home / "asked.txt").read_text(encoding="utf-8")
 
 
-def rows_of(demo: Path) -> list[dict[str, str]]:
-    table = demo / "results" / "demo" / "video_features_results.csv"
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    table = folder / "results" / "demo" / "video_features_results.csv"
     with table.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def check_tables(demo: Path) -> None:
+def check_tables(folder: Path) -> None:
     """Descriptions, groups and the table; every text of the model says what it is."""
-    assert (demo / MARK).is_file()
-    rows = rows_of(demo)
+    assert (folder / MARK).is_file()
+    rows = rows_of(folder)
     assert [(row["creator"], row["video_id"]) for row in rows] == [
         (creator, video) for creator, videos in sorted(SAMPLE.items()) for video in videos
     ]
@@ -217,7 +220,7 @@ def check_tables(demo: Path) -> None:
         assert int(row["description_evidence_found"]) == int(row["description_evidence"]) > 0
         reposted = (row["creator"], row["video_id"]) == REPOST.of
         assert row["sound_group_videos"] == ("2" if reposted else "1" if row["sound_group"] else "")
-    assert len(list((demo / "analysis_results").glob("*/creator_description.json"))) == 3
+    assert len(list((folder / "analysis_results").glob("*/creator_description.json"))) == 3
 
 
 def check_shown(home: Path, shown: str) -> None:
@@ -232,9 +235,9 @@ def check_shown(home: Path, shown: str) -> None:
         assert (home / path).is_file(), path
 
 
-def check_request(demo: Path, repository: Path) -> None:
+def check_request(folder: Path, repository: Path) -> None:
     """scripts/show_request.py shows what was sent."""
-    video = demo / "analysis_results" / REPOST.of[0] / REPOST.of[1]
+    video = folder / "analysis_results" / REPOST.of[0] / REPOST.of[1]
     shown = subprocess.run(
         [sys.executable, str(repository / "scripts" / "show_request.py"), str(video)],
         cwd=repository,
