@@ -189,6 +189,7 @@ def main() -> int:
         build(storage, asked, work, target="notebook")
         with storage.container("localhost/reelscope:notebook") as box:
             notebook(box, report)
+            explore(box, report, work / "inside")
     if not asked.keep:
         shutil.rmtree(storage.folder, ignore_errors=True)
     print(f"{report.failed} of the checks failed" if report.failed else "all is well")
@@ -471,6 +472,15 @@ def notebook(box: Container, report: Report) -> None:
     hashed = box.run("python", "-c", HASH_PROBE)
     report.note("Jupyter's password is hashed", hashed.stdout.startswith("argon2"),
                 hashed.stdout[:30].strip() or hashed.stderr[-500:])  # fmt: skip
+
+
+def explore(box: Container, report: Report, folder: Path) -> None:
+    """A notebook of the image's, from its first cell to its last, on what the main job left."""
+    mounts = {folder / name: f"/app/{name}" for name in ("data", "models", "logs")}
+    start = time.monotonic()
+    done = box.run("jupyter", "execute", "notebooks/explore.ipynb", mounts=mounts)
+    found = f"{time.monotonic() - start:.0f} s" if done.returncode == 0 else done.stderr[-2000:]
+    report.note("explore.ipynb runs in the image", done.returncode == 0, found)
 
 
 def answer(host: str | None = None) -> int:
