@@ -75,16 +75,21 @@ class Killed:
         self.phases: Counter[str] = Counter()
 
     def once(self, seed: int) -> None:
+        """A writer that is killed a moment after it began, for the n-th time, one thing."""
+        chance = random.Random(seed)
+        awaited, longest_s = chance.choice((("add", 0.5), ("remove", 0.05), ("compact", 0.05)))
         arguments = [self.where, str(self.folder), str(self.sounds), str(seed)]
         command = [sys.executable, "-c", WRITER, *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
-            assert writer.stdout.readline() == "phase ready\n"
-            time.sleep(random.Random(seed).uniform(0.0, 1.0))
+            said, times = "", chance.randint(1, 2)
+            while said.count(f"phase {awaited}\n") < times:
+                said += writer.stdout.readline()
+            time.sleep(chance.uniform(0.0, longest_s))
             writer.kill()
-            said, _ = writer.communicate()
+            said += writer.communicate()[0]
         self._hear(said)
-        self._look(random.Random(seed))
+        self._look(chance)
 
     def _hear(self, said: str) -> None:
         gone: set[str] = set()

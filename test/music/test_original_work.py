@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -285,23 +284,6 @@ def test_a_killed_workers_video_comes_back_after_the_lease(
     assert Worker(store, rules).work(once=True) == 1
     long = found(store, "long")
     assert (long.status, long.attempts) == ("original", 2)
-
-
-def test_ctrl_c_gives_the_claim_back(
-    database_where: str, store: OriginalsStore, tmp_path: Path
-) -> None:
-    long_noise(tmp_path / "long.mp4", minutes=20)
-    add(store, tmp_path, "long")
-    process = worker(database_where, lease_s=600)
-    try:
-        wait_for(lambda: found(store, "long").status == "processing")
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
-    long = found(store, "long")
-    assert (long.status, long.attempts) == ("pending", 0)
 
 
 @pytest.mark.timeout(400)

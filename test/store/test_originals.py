@@ -150,19 +150,11 @@ def test_a_claim_is_one_workers_until_its_lease_ends(store: OriginalsStore) -> N
     ):
         with pytest.raises(ClaimLostError, match="another worker has it"):
             late()
-    store.give_back(first)  # not its own any more: nothing happens
     found = store.find("a")
     assert found and (found.status, found.attempts) == ("processing", 2)
     finish(store, second)
     found = store.find("a")
     assert found and found.status == "original"
-
-
-def test_what_was_given_back_does_not_count(store: OriginalsStore) -> None:
-    store.add([NewVideo("a", "/a")])
-    for _ in range(5):
-        store.give_back(claimed(store, attempts=3))
-    assert claimed(store).attempts == 1
 
 
 def test_a_failed_one_goes_to_the_end_of_the_queue(store: OriginalsStore) -> None:

@@ -45,8 +45,6 @@ class Worker:
     def work(self, *, once: bool, stop: Callable[[], bool] = lambda: False) -> int:
         """Work until nothing is left, or for ever.
 
-        A claim that is held when Ctrl-C comes is given back.
-
         Args:
             once: end when nothing is waiting; else wait for more.
             stop: asked before each claim; true ends the work.
@@ -86,9 +84,6 @@ class Worker:
         except ClaimLostError as error:
             log.warning("%s", error)
             return None
-        except KeyboardInterrupt:
-            self._store.give_back(claim)
-            raise
 
     def _listened(self, claim: Claim) -> Status:
         try:

@@ -441,11 +441,6 @@ class OriginalsStore:
                 )
             )
 
-    def give_back(self, claim: Claim) -> None:
-        """The video waits again, as if it had not been claimed; nothing if it was lost."""
-        with self.database.begin() as connection:
-            self._end(connection, claim, {"status": "pending", "attempts": VIDEOS.c.attempts - 1})
-
     def fail(self, claim: Claim, reason: str, *, again: bool) -> None:
         """It did not work: it waits for another attempt, or has failed.
 
@@ -472,16 +467,13 @@ class OriginalsStore:
         Raises:
             ClaimLostError: it is another's by now; the transaction must be left.
         """
-        if not self._end(connection, claim, values):
-            raise ClaimLostError(f"{claim.video_id}: the lease ended, another worker has it")
-
-    def _end(self, connection: Connection, claim: Claim, values: dict[str, Any]) -> bool:
         ended = connection.execute(
             update(VIDEOS)
             .where(VIDEOS.c.id == claim.id, VIDEOS.c.claimed_by == claim.token)
             .values(claimed_by=None, claimed_until=None, updated_at=utc_now(), **values)
         )
-        return ended.rowcount == 1
+        if ended.rowcount != 1:
+            raise ClaimLostError(f"{claim.video_id}: the lease ended, another worker has it")
 
     # ------------------------------------------------------------------------- reading
 
