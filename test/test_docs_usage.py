@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+import yaml
 
 from reelscope.cli.app import app
 from reelscope.pipeline.graph import build_graph
@@ -82,3 +84,14 @@ def test_make_knows_what_the_readme_calls() -> None:
     for page in PAGES:
         for target in re.findall(r"^ {4}make (\S+)", text(page), re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page}: make {target}"
+
+
+def test_docker_is_called_with_services_and_files_that_are_there() -> None:
+    services = yaml.safe_load(text("docker-compose.yml"))["services"]
+    calls = re.findall(r"^ {4}docker compose (.+)$", text("README.md"), re.MULTILINE)
+    assert len(calls) == 3
+    for line in calls:
+        words = shlex.split(line.partition(" #")[0])
+        for flag, value in pairwise(words):
+            assert flag != "-f" or (REPOSITORY / value).is_file(), value
+            assert flag != "--rm" or value in services, value
