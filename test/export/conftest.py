@@ -308,7 +308,7 @@ SKIPPED = StageRecord(status="skipped", key="0" * 64, engine="reelscope 1",
                       reason="the video has no audio stream")  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Make:
     return make_record
 

@@ -24,7 +24,7 @@ from reelscope.export.facts import clock, labelled, number, percent
 from reelscope.export.histogram import Histogram, Spread, histogram
 from reelscope.export.html_page import asset, cut, environment, policy
 from reelscope.export.strip import legend
-from reelscope.export.thumbnails import Pictures
+from reelscope.export.thumbnails import Pictures, Room
 from reelscope.export.transcript import text_files
 from reelscope.export.video import VIDEO_FILES
 from reelscope.records import (
@@ -39,9 +39,8 @@ from reelscope.records import (
     Voice,
 )
 
-ROOM_FOR_CARDS = 16_000_000
-"""Characters of cards on a page; the videos after that stand in its table alone."""
 MANY_CARDS = 24
+"""More are laid out as they come into sight."""
 MOST_REASONS = 2000
 """Different reasons why something is missing that are told apart."""
 SHOWN_REASONS = 12
@@ -141,6 +140,7 @@ class HtmlReport:
         frames_link: from the page to it, URL-quoted.
         summary: what a model says of the creator, see `facts.labelled`; None: nothing was
             asked.
+        room: how large the page may become.
     """
 
     def __init__(
@@ -150,12 +150,13 @@ class HtmlReport:
         frames_root: Path,
         frames_link: str,
         summary: Mapping[str, JsonValue] | None = None,
+        room: Room | None = None,
     ) -> None:
         self.creator = creator
         self.frames_root = frames_root
         self.frames_link = frames_link
         self.summary = summary or {}
-        self._pictures = Pictures(link=frames_link, tiles=True)
+        self._pictures = Pictures(link=frames_link, tiles=True, room=room)
         self._values: dict[str, list[float]] = {measure.name: [] for measure in MEASURES}
         self._videos = self._cards_length = self._cards_shown = 0
         self._results: Counter[str] = Counter()
@@ -181,7 +182,7 @@ class HtmlReport:
         self._videos += 1
         self._count(record)
         anchor = ""
-        if self._cards_length < ROOM_FOR_CARDS:
+        if self._cards_length < self._pictures.room.cards_bytes:
             anchor = f"v{self._videos}"
             shown = card(record, self._pictures, self.frames_root)
             self._add_card(record, shown, anchor)

@@ -59,6 +59,7 @@ class Strip:
     Attributes:
         title: all of it in a sentence.
         sound: stretches of sound by kind.
+        silence: why there are none.
         shots: every second one, as a background.
         cuts: moments.
         frames: the chosen ones, moments.
@@ -68,6 +69,7 @@ class Strip:
 
     title: str
     sound: tuple[Mark, ...]
+    silence: str
     shots: tuple[Mark, ...]
     cuts: tuple[Mark, ...]
     frames: tuple[Mark, ...]
@@ -93,6 +95,7 @@ def strip(record: VideoRecord) -> Strip | None:
     return Strip(
         title=_title(record, length_s),
         sound=tuple(_sound(line, events)),
+        silence="no sound" if probe and not probe.has_audio else "not known",
         shots=tuple(
             line.mark(shot.start_s, shot.end_s, "shot")
             for shot in (shots.shots if shots else ())[1:MOST_CUTS:2]

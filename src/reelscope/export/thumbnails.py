@@ -25,10 +25,22 @@ TILE_PX = 112
 TILE_QUALITY = 50
 MOST_FRAMES = 12
 """Of a video."""
-ROOM_FOR_ALL = 4_000_000
-"""Bytes of pictures up to which a video shows all its chosen frames ..."""
-ROOM_FOR_BEST = 10_000_000
-"""... and up to which it shows the best of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How large a page may become.
+
+    Attributes:
+        all_bytes: pictures up to which a video shows all its chosen frames ...
+        best_bytes: ... and up to which it shows the best of them.
+        cards_bytes: of cards with their pictures up to which a video has one; those after
+            that stand in the table alone.
+    """
+
+    all_bytes: int = 4_000_000
+    best_bytes: int = 10_000_000
+    cards_bytes: int = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +80,14 @@ class Pictures:
     Args:
         link: from the page to the folder of the frames folders, URL-quoted; None: no links.
         tiles: whether there is a contact sheet.
+        room: for pictures.
     """
 
-    def __init__(self, *, link: str | None = None, tiles: bool = False) -> None:
+    def __init__(
+        self, *, link: str | None = None, tiles: bool = False, room: Room | None = None
+    ) -> None:
         self.link = link
+        self.room = room or Room()
         self.tiles = tiles
         self.bytes = 0
         self.left_out = 0
@@ -89,7 +105,9 @@ class Pictures:
         best = sorted(choice.frames if choice else (), key=lambda f: (-f.score, f.time_s))
         shown = best[: self._room()]
         self.left_out += len(best) - len(shown)
-        folder = root / record.source.frames_id if root else None
+        folder = (
+            root / record.source.frames_id if root and _plain(record.source.frames_id) else None
+        )
         return [
             self._picture(frame, folder, says=said.get(frame.file, ""), of=record)
             for frame in sorted(shown, key=lambda f: f.time_s)
@@ -97,9 +115,9 @@ class Pictures:
 
     def _room(self) -> int:
         """Pictures that the next video may have."""
-        if self.bytes < ROOM_FOR_ALL:
+        if self.bytes < self.room.all_bytes:
             return MOST_FRAMES
-        return 1 if self.bytes < ROOM_FOR_BEST else 0
+        return 1 if self.bytes < self.room.best_bytes else 0
 
     def _picture(
         self, frame: ChosenFrame, folder: Path | None, *, says: str, of: VideoRecord
@@ -124,12 +142,17 @@ class Pictures:
 
 def _read(frame: ChosenFrame, folder: Path | None) -> RGB | None:
     """The picture; None: it is no longer there."""
-    if folder is None or Path(frame.file).name != frame.file:
-        return None  # a record from elsewhere could name any file of this machine
+    if folder is None or not _plain(frame.file):
+        return None
     try:
         return read_jpeg(folder / frame.file)
     except OutputError:
         return None
+
+
+def _plain(name: str) -> bool:
+    """Whether it names something in its folder: a record from elsewhere could name any file."""
+    return bool(name) and "\0" not in name and Path(name).name == name
 
 
 def _inline(image: RGB, longest_px: int, quality: int) -> tuple[str, tuple[int, int]]:
