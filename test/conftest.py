@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,12 +41,17 @@ def whisper_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a real PostgreSQL server of this session's own, on a socket in a folder."""
+def postgres_server() -> Iterator[str]:
+    """Address of a real PostgreSQL server of this session's own, on a socket in a folder.
+
+    Run by root, the server is another user's; pytest shuts others out of its own temporary
+    folders whenever a session begins.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="reelscope-postgres-"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is not set
         pgserver = pytest.importorskip("pgserver", reason="pgserver (PostgreSQL) is not installed")
-        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+        server = pgserver.get_server(folder, cleanup_mode="delete")
     import psycopg
 
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
