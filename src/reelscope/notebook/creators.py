@@ -52,7 +52,8 @@ def values_of(rows: Iterable[Row], column: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for row in rows:
         values = found.setdefault(str(row["creator"]), [])
-        if isinstance(value := row.get(column), int | float):
+        value = row.get(column)
+        if isinstance(value, int | float) and not isinstance(value, bool):
             values.append(float(value))
     return found
 

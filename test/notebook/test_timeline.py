@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reelscope import notebook
@@ -121,6 +121,7 @@ def test_every_frame_has_one_fate(source: VideoSource) -> None:
     }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 20), st.integers(1, 9)).map(
