@@ -294,22 +294,20 @@ def build(storage: Storage, asked: argparse.Namespace, work: Path, *, target: st
 
 
 def pip_settings(work: Path) -> list[str]:
-    """How pip reaches its index here, for the build alone: secrets, and folders to read."""
+    """How pip reaches its index here, as secrets of the build."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     if call([*command[:3], "--version"]).returncode:  # uv makes environments without pip
         command = ["pip", "config", "list"]
     listed = must(command)
     found = re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", listed, re.MULTILINE)
-    options = {name.removeprefix("."): value.replace("\\n", " ") for name, value in found}
+    options = {name: value.replace("\\n", " ") for name, value in found if name != "find-links"}
+    for name in ("index-url", "extra-index-url"):  # folders of this machine are not the build's
+        kept = [url for url in options.pop(name, "").split() if not url.startswith("file:")]
+        options.update({name: " ".join(kept)} if kept else {})
     words = []
     if certificate := options.get("cert"):
         words += ["--secret", f"id=pip_cert,src={certificate}"]
         options["cert"] = "/etc/pip-cert.pem"
-    for path in re.findall(r"(?:^|\s|file://)(/[\w./-]+)", " ".join(
-        options.get(name, "") for name in ("find-links", "index-url", "extra-index-url")
-    )):  # fmt: skip
-        if Path(path).is_dir():
-            words += ["--volume", f"{path}:{path}:ro"]
     parser = configparser.RawConfigParser()
     parser["global"] = options
     secret = work / "pip.conf"
