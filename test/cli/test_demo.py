@@ -218,6 +218,9 @@ def check_tables(folder: Path) -> None:
     for row in rows:
         assert row["description"] == "stand-in answer for description"
         assert int(row["description_evidence_found"]) == int(row["description_evidence"]) > 0
+        assert float(row["description_confidence"]) == 0, "it is sure of nothing"
+        assert row["description_brand_safety"] == row["description_target_demographics_age"] == ""
+        assert row["description_sponsorship_verdict"] == "none"
         reposted = (row["creator"], row["video_id"]) == REPOST.of
         assert row["sound_group_videos"] == ("2" if reposted else "1" if row["sound_group"] else "")
     assert len(list((folder / "analysis_results").glob("*/creator_description.json"))) == 3

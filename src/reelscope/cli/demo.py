@@ -7,6 +7,7 @@ HTTP on loopback, and every text of it says what it is.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import wave
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import reelscope
 from reelscope.atomic import open_atomic
@@ -47,6 +49,12 @@ PORT = 18117
 """Of the stand-in, always the same: another address is another server, which is asked anew."""
 STAND_IN = "stand-in"
 """Name of the model, which has no price: nothing is paid."""
+NOT_JUDGED: dict[str, Any] = {
+    "brand_safety": [],
+    "sponsorship": {"verdict": "none", "indicators": []},
+    "target_demographics": {"age": [], "gender": "all", "interests": [], "summary": STAND_IN},
+}
+"""Where answers are choices, a stand-in that takes any would say something of the video."""
 MARK = "about-this-folder.txt"
 MARK_TEXT = (
     "Made by `python main.py demo`. Nothing else reads it: delete it when you have seen it.\n"
@@ -89,7 +97,7 @@ def demo(into: Path, *, neural: bool) -> int:
         UsageError: the sample is not here, or `into` holds something else.
         OutputError: nothing can be written there.
     """
-    from reelscope.testing.chat import FakeChat, serve
+    from reelscope.testing.chat import Behaviour, FakeChat, serve
 
     source = find_sample()
     _prepare(source, into)
@@ -98,7 +106,8 @@ def demo(into: Path, *, neural: bool) -> int:
         f" Results go to {printable(str(into))}; nothing leaves this machine."
     )
     console.print("The descriptions come from a stand-in for a language model, and say so.")
-    with serve(FakeChat(), port=PORT) as chat, _asking_loopback_alone():
+    stand_in = FakeChat(default=Behaviour(rewrite=_judging_nothing))
+    with serve(stand_in, port=PORT) as chat, _asking_loopback_alone():
         settings = demo_settings(into, chat.url, neural=neural)
         with run.log_file(settings):
             if code := _analyse_repost(settings, into / "clips" / REPOST.name):
@@ -176,6 +185,21 @@ def _others(folder: str, names: list[str]) -> list[str]:
     """What has come to a folder of the sample since; `copytree` leaves it out."""
     own = SAMPLE[Path(folder).name]
     return [name for name in names if name.split(".")[0] not in own]
+
+
+def _judging_nothing(text: str) -> str:
+    """An answer of the stand-in without its choices, and sure of nothing."""
+    answers = json.loads(text)
+    for name, value in NOT_JUDGED.items():
+        if name in answers:
+            answers[name] = {**answers[name], "value": value, "evidence": []}
+    return json.dumps(_unsure(answers))
+
+
+def _unsure(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: 0 if k.endswith("confidence") else _unsure(v) for k, v in value.items()}
+    return [_unsure(one) for one in value] if isinstance(value, list) else value
 
 
 @contextmanager
