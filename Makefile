@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: run demo demo-crawl test check quick slow bench lock image-check clean
+.PHONY: run demo demo-crawl test check quick slow notebooks bench lock image-check clean
 
 run: $(VENV)/.installed
 	$(BIN)/python main.py --csv data/creators.csv
@@ -32,6 +32,10 @@ quick: $(VENV)/.installed-dev
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow --durations=0
+
+# Notebooks without their outputs; their pages in docs/notebooks, run anew on the sample.
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python scripts/render_notebooks.py
 
 # Benchmarks: one command each, peers in the same run.
 bench: $(VENV)/.installed-dev
