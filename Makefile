@@ -31,7 +31,7 @@ quick: $(VENV)/.installed-dev
 	$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --durations=10
 
 slow: $(VENV)/.installed-dev
-	$(BIN)/pytest -m slow --durations=0
+	$(BIN)/pytest -m slow -n auto --maxprocesses 2 --dist load --durations=20
 
 # Notebooks without their outputs; their pages in docs/notebooks, run anew on the sample.
 notebooks: $(VENV)/.installed-dev
