@@ -31,14 +31,14 @@ ARG BROWSER=playwright
 ARG REQUIREMENTS=requirements.txt
 # Where torch without CUDA comes from; empty: torch with CUDA, as pinned.
 ARG TORCH_INDEX=
+COPY ${REQUIREMENTS} /opt/requirements.txt
 # The packages are installed here and not copied from another stage: they are 7 GB, and a copy
 # would be kept, and made, twice.
 RUN --mount=type=bind,source=docker/install_packages.sh,target=/tmp/install_packages.sh \
-    --mount=type=bind,source=${REQUIREMENTS},target=/tmp/requirements.txt \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=pip_cert,target=/etc/pip-cert.pem \
     --mount=type=cache,target=/root/.cache/pip \
-    sh /tmp/install_packages.sh /tmp/requirements.txt "${TORCH_INDEX}"
+    sh /tmp/install_packages.sh /opt/requirements.txt "${TORCH_INDEX}"
 ENV PLAYWRIGHT_BROWSERS_PATH=/opt/playwright
 RUN --mount=type=bind,source=docker/install_browser.sh,target=/tmp/install_browser.sh \
     sh /tmp/install_browser.sh "${BROWSER}"

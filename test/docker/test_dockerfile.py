@@ -115,11 +115,10 @@ def test_what_is_copied_is_in_git_and_not_ignored(repository: Path) -> None:
     wanted = set(
         re.findall(r"type=bind,source=([\w./-]+)", (repository / "Dockerfile").read_text())
     )
-    wanted.add("requirements.txt")  # REQUIREMENTS
     for _, word, text in instructions(repository):
         if word == "COPY" and "--from" not in text:
             parts = [part for part in text.split() if not part.startswith("--")]
-            wanted |= set(parts[:-1])
+            wanted |= {part.replace("${REQUIREMENTS}", "requirements.txt") for part in parts[:-1]}
     let_in = {line[1:] for line in ignored(repository) if line.startswith("!")}
     for path in wanted:
         assert path in files or any(name.startswith(f"{path}/") for name in files), path
