@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reelscope.export.colours import CHOSEN, KIND_COLOURS, TEXT
 from reelscope.export.html_page import cut, environment
 from reelscope.export.html_report import HtmlReport
 from reelscope.export.thumbnails import Room
@@ -353,6 +354,17 @@ def test_nothing_is_loaded_and_only_the_own_script_may_run(make: Make, tmp_path:
     assert all(value.startswith("data:image/jpeg;") for value in page.values("src"))
     assert not re.search(r"@import|url\(|https?:", page.raw["style"] + page.raw["script"])
     assert page.values("style") == []
+
+
+def test_the_colours_are_those_of_every_other_picture(make: Make) -> None:
+    style = Page(html(make())).raw["style"]
+    light = style[: style.index("@media")]
+    names = {"speech": "speech", "music": "music", "speech_over_music": "over", "other": "other",
+             "silence": "silence"}  # fmt: skip
+    for kind, colour in KIND_COLOURS.items():
+        assert f"--{names[kind]}: {colour};" in light
+    assert f"--chosen: {CHOSEN};" in light
+    assert f"--text: {TEXT};" in light
 
 
 def test_it_can_be_read_by_everybody(make: Make, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ MOST_BARS = 12
 LEAST_VALUES = 2
 FEW_VALUES = 8
 """Fewer are dots: bars would look like more than there is."""
-_DOT_PX = 11
+_DOT_PX, _DOT_PERCENT = 11, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,9 @@ class _Axis:
         return min(max(int((value - self.start) / self.step), 0), self.bins - 1)
 
     def said(self, value: float, *, digits: int = 0) -> str:
-        """The number, with as many digits as steps need, and `digits` more."""
-        places = max(0, digits - math.floor(math.log10(self.step)))
+        """The number, with as many digits as steps need; with `digits` more, up to tenths."""
+        needed = -math.floor(math.log10(self.step))
+        places = max(0, needed, min(needed + digits, 1))
         text = f"{value:,.{places}f}"
         return text.rstrip("0").rstrip(".") if places else text
 
@@ -155,12 +156,12 @@ def _bars(numbers: Sequence[float], axis: _Axis) -> list[Shape]:
 
 
 def _dots(numbers: Sequence[float], axis: _Axis) -> list[Shape]:
-    """Dots on the axis; those of one bar's width stand on each other."""
-    below: Counter[int] = Counter()
-    dots = []
+    """Dots on the axis; one that would cover another stands on it."""
+    unit = f" {axis.unit}" if axis.unit else ""
+    dots: list[Shape] = []
     for value in numbers:
-        y = HEIGHT_PX - 8 - _DOT_PX * below[axis.bin_of(value)]
-        below[axis.bin_of(value)] += 1
-        unit = f" {axis.unit}" if axis.unit else ""
-        dots.append(Shape(axis.place(value), str(max(y, 5)), axis.said(value, digits=1) + unit))
+        x = axis.place(value)
+        below = sum(float(x) - float(dot.x) < _DOT_PERCENT for dot in dots)
+        y = max(HEIGHT_PX - 8 - _DOT_PX * below, 5)
+        dots.append(Shape(x, str(y), axis.said(value, digits=1) + unit))
     return dots

@@ -122,10 +122,10 @@ MEASURES = (
     Measure("length", _length, clock, Spread("Length", "s")),
     Measure("speech", _speech, percent, Spread("Speech", "%", factor=100, ends=_PERCENT)),
     Measure("music", _music, percent, Spread("Music", "%", factor=100, ends=_PERCENT)),
-    Measure("words/min", _wpm, "{:.0f}".format, Spread("Words per minute")),
-    Measure("syllables/min", _syllables, "{:.0f}".format, Spread("Syllables per minute")),
+    Measure("words/min", _wpm, "{:.0f}".format, Spread("Words/min")),
+    Measure("syllables/min", _syllables, "{:.0f}".format, Spread("Syllables/min")),
     Measure("LUFS", _loudness, "{:.1f}".format, Spread("Loudness", "LUFS")),
-    Measure("cuts/min", _cuts, "{:.1f}".format, Spread("Cuts per minute")),
+    Measure("cuts/min", _cuts, "{:.1f}".format, Spread("Cuts/min")),
     Measure("texts", _texts, "{:.0f}".format, Spread("Texts on screen", least_step=1)),
     Measure("plays", _plays, "{:,.0f}".format),
 )
