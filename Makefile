@@ -75,13 +75,15 @@ endif
 # Builds the Dockerfile without a Docker engine and runs the main job in it. Root, Debian,
 # `apt install buildah debootstrap`, and some 40 GB of disk while it runs; see docs/docker.md.
 image-check: $(VENV)/.installed-dev
-	$(BIN)/python scripts/image_check.py
+	$(BIN)/python scripts/image_check.py $(IMAGE_CHECK)
 
 # Pins anew from pyproject.toml (needs uv).
 lock:
 	uv pip compile -q --universal --python-version 3.11 pyproject.toml --all-extras -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements-dev.txt
 	uv pip compile -q --universal --python-version 3.11 docker/requirements-notebook.in -c requirements.txt -o docker/requirements-notebook.txt
+	cp requirements.txt docker/requirements-small.txt  # what it pins is kept
+	uv pip compile -q --universal --python-version 3.11 pyproject.toml --extra crawl --extra postgres --extra chromaprint --extra notebook --override docker/overrides-small.txt --no-emit-package torch --no-emit-package opencv-python -o docker/requirements-small.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -46,6 +46,8 @@ VARYING = {"seconds", "finished_at", "mtime_ns"}
 """Of a record: when and how long."""
 VARYING_COLUMNS = {"analysis_s"}
 TOLERANCE = 1e-6
+ALL = "requirements.txt"
+"""The list that `make run` installs."""
 BROWSER_PROBE = """
 import sys
 from playwright.sync_api import sync_playwright
@@ -184,7 +186,7 @@ def main() -> int:
     with storage.container("localhost/reelscope:runtime") as box:
         look_at(box, report)
         browser(box, report)
-        main_job(box, report, work)
+        main_job(box, report, work, outside(asked, work))
     if not asked.no_notebook:
         build(storage, asked, work, target="notebook")
         with storage.container("localhost/reelscope:notebook") as box:
@@ -203,7 +205,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--suite", default="bookworm", help="Debian's release for the base")
     parser.add_argument("--mirror", default="http://deb.debian.org/debian")
     parser.add_argument("--browser", default="debian", choices=["debian", "playwright", "none"])
-    parser.add_argument("--requirements", default="requirements.txt", help="another list of pins")
+    parser.add_argument("--requirements", default=ALL, help="another list of pins")
     parser.add_argument("--no-notebook", action="store_true", help="the target runtime alone")
     parser.add_argument("--keep", action="store_true", help="keep the images for looking around")
     return parser.parse_args()
@@ -366,10 +368,10 @@ def browser(box: Container, report: Report) -> None:
     report.note("browser", ok, done.stdout.strip() or done.stderr[-800:])
 
 
-def main_job(box: Container, report: Report, work: Path) -> None:
-    """The image's entry point on the sample, against the same outside."""
-    inside, outside = work / "inside", work / "outside"
-    for folder in (inside, outside):
+def main_job(box: Container, report: Report, work: Path, python: Path) -> None:
+    """The image's entry point on the sample, against the same outside, by that Python."""
+    inside, beside = work / "inside", work / "outside"
+    for folder in (inside, beside):
         unpack(folder)
     must(["chown", "-R", f"{UID}:{UID}", inside])
     mounts = {inside / name: f"/app/{name}" for name in ("data", "models", "logs")}
@@ -381,11 +383,26 @@ def main_job(box: Container, report: Report, work: Path) -> None:
     report.note("main job in the image", done.returncode == 0,
                 f"{took_s:.0f} s" if done.returncode == 0 else done.stderr[-2000:])  # fmt: skip
     start = time.monotonic()
-    must([sys.executable, "main.py", "--csv", "data/creators.csv"], cwd=outside)
+    must([python, "main.py", "--csv", "data/creators.csv"], cwd=beside)
     print(f"      the same outside: {time.monotonic() - start:.0f} s", flush=True)
-    compare(inside, outside, report)
+    compare(inside, beside, report)
     owner = {path.stat().st_uid for path in (inside / "data/results").rglob("*")}
     report.note("results belong to the user", owner == {UID}, sorted(owner))
+
+
+def outside(asked: argparse.Namespace, work: Path) -> Path:
+    """A Python with the packages that the image was asked to have: this one, or a new one."""
+    if asked.requirements == ALL:
+        return Path(sys.executable)
+    environment = work / "venv"
+    must([sys.executable, "-m", "venv", environment])
+    python = environment / "bin/python"
+    install: list[str | Path] = [python, "-m", "pip", "install"]
+    if shutil.which("uv"):
+        install = ["uv", "pip", "install", "--python", python]
+    must([*install, "--quiet", "--no-deps", "-r", ROOT / asked.requirements])
+    must([*install, "--quiet", "--no-deps", work / "context"])
+    return python
 
 
 # -------------------------------------------------------------------------------- comparing

@@ -170,6 +170,17 @@ def test_the_notebooks_packages_do_not_differ_from_the_programs(repository: Path
     assert {pin for pin in notebook if pin.split("==")[0] in names} <= program
 
 
+def test_the_small_list_is_a_part_of_the_whole_one(repository: Path) -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^[\w.-]+==[\w.!+-]+", (repository / name).read_text(), re.M))
+
+    small = pins("docker/requirements-small.txt")
+    assert small < pins("requirements.txt")
+    names = {pin.split("==")[0] for pin in small}
+    assert {"numba", "playwright", "psycopg", "matplotlib"} <= names
+    assert not names & {"torch", "triton", "ultralytics", "transformers"}
+
+
 def health(repository: Path, folder: Path, *call: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(repository / "docker/healthcheck.py"), *call]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
