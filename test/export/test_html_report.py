@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import tracemalloc
 import unicodedata
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -228,6 +229,23 @@ def test_a_page_has_room_for_so_much(make: Make, tmp_path: Path) -> None:
 
 def _alts_by_card(text: str) -> list[list[str]]:
     return [re.findall(r'alt="([^"]*)"', card) for card in text.split("<article")[1:]]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_videos(make: Make) -> None:
+    record = make()
+    sources = [record.source.model_copy(update={"video_id": f"{k:04}"}) for k in range(1200)]
+    held, length = {}, {}
+    for count in (150, 1200):
+        tracemalloc.start()
+        with HtmlReport("anna", frames_root=Path("nowhere"), frames_link="x") as report:
+            for source in sources[:count]:
+                report.add(record.model_copy(update={"source": source}))
+            length[count] = sum(len(piece) for piece in report.pieces())
+        held[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert length[1200] > length[150] + 5_000_000
+    assert held[1200] < held[150] + 2_000_000
 
 
 # ------------------------------------------------------------------- no text changes it
