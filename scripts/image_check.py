@@ -109,19 +109,25 @@ class Storage:
         temporary.mkdir(exist_ok=True)
         self.environ = {**os.environ, "TMPDIR": str(temporary)}
 
-    def do(self, *words: str, log: Path | None = None) -> str:
+    def do(self, *asked: str, log: Path | None = None) -> str:
         """Call buildah; what it prints, with its messages also into a file.
 
         Raises:
             SystemExit: it failed; its last lines are told.
         """
-        done = call([*self.call, *words], environ=self.environ)
-        output = done.stdout + done.stderr
-        if log is not None:
-            log.write_text(output, encoding="utf-8")
-        if done.returncode:
-            sys.exit(f"buildah {words[0]} ended with {done.returncode}:\n{output[-3000:]}")
-        return done.stdout
+        words = [*self.call, *asked]
+        if log is None:
+            done = call(words, environ=self.environ)
+            code, output, told = done.returncode, done.stdout, done.stderr
+        else:
+            with log.open("w", encoding="utf-8") as file:  # to be read while it grows
+                code = subprocess.run(
+                    words, env=self.environ, check=False, stdout=file, stderr=subprocess.STDOUT
+                ).returncode
+            output = told = log.read_text(encoding="utf-8", errors="replace")
+        if code:
+            sys.exit(f"buildah {asked[0]} ended with {code}:\n{told[-3000:]}")
+        return output
 
     def has(self, image: str) -> bool:
         """Whether an image of that name is here."""
