@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 HEAVY = ("torch", "onnxruntime", "rapidocr", "transformers")
 
 
@@ -21,6 +23,7 @@ def test_import_takes_under_200_ms() -> None:
     assert min(float(python(code)) for _ in range(3)) < 0.2
 
 
+@pytest.mark.slow
 def test_no_room_brings_a_heavy_vendor(repository: Path) -> None:
     files = (repository / "src").rglob("*.py")
     names = [

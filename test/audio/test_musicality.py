@@ -38,6 +38,7 @@ def test_the_size_of_the_blocks_does_not_matter(cuts: list[int]) -> None:
     np.testing.assert_allclose(split.bands, whole.bands, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_work_in_pieces_gives_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """30 s are worked on at once, with 5 s on either side that cover every window's reach."""
     sound = music_like(75, rate_hz=RATE, seed=4)

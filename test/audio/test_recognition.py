@@ -452,6 +452,7 @@ def separated(tmp_path: Path) -> Iterator[Clip]:
     yield found
 
 
+@pytest.mark.slow
 def test_the_accompaniment_is_heard_where_there_is_one(separated: Clip, tmp_path: Path) -> None:
     recogniser = Recogniser(unknown(), unknown())
     assert value_of(stage(tmp_path, recogniser), separated).sound == "accompaniment"

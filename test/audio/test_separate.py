@@ -188,6 +188,7 @@ def test_chunks_cut_and_joined_are_the_sound_again(sizes: list[int], segment: in
     np.testing.assert_allclose(np.concatenate([np.zeros((0, 2)), *found]), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_real_speech_is_left_alone_until_music_plays_behind_it(
     corpus: Path, tmp_path: Path
 ) -> None:
@@ -271,6 +272,7 @@ def test_one_unreadable_video_leaves_nothing_half_written(wav: Path) -> None:
     assert not [p for clip in clips if clip.folder.exists() for p in clip.folder.iterdir()]
 
 
+@pytest.mark.slow
 def test_two_hours_need_no_more_memory_than_minutes(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     seconds = 240.0  # at 44.1 kHz in stereo: 85 MB

@@ -112,6 +112,7 @@ def test_a_sound_is_found_with_its_place(tmp_path: Path) -> None:
     assert later.start_s == pytest.approx(-4.0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_other_sounds_are_not_found(tmp_path: Path) -> None:
     sounds = memory(tmp_path)
     sounds.learn(SONG, prints(cut(music(seed=0), 5.0, 17.0)))
@@ -358,6 +359,7 @@ def writer(path: Path, seed: int, count: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "sounds.sqlite"
     writers = [writer(path, seed, 15) for seed in range(3)]
@@ -371,6 +373,7 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*damaged*"))
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_that_was_learned(tmp_path: Path) -> None:
     path = tmp_path / "sounds.sqlite"
     rng = np.random.default_rng(0)

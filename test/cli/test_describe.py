@@ -68,9 +68,11 @@ def table(workplace: Any) -> list[dict[str, str]]:
 
 
 def holders(root: Path, word: str) -> list[str]:
-    """Files anywhere below that hold the word."""
+    """Files anywhere below that hold the word, but for reports, which have pictures in them."""
     found = [
-        path for path in root.rglob("*") if path.is_file() and word.encode() in path.read_bytes()
+        path
+        for path in root.rglob("*")
+        if path.is_file() and path.name != "report.html" and word.encode() in path.read_bytes()
     ]
     return sorted(str(path.relative_to(root)) for path in found)
 

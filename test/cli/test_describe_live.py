@@ -280,10 +280,12 @@ def test_what_was_sent_is_in_the_log_with_the_names_of_the_pictures(done: Done) 
 def test_neither_key_nor_pictures_are_written_anywhere(done: Done) -> None:
     frames = list((done.place.data / "tiktok_frames").glob("*/*.jpg"))
     secrets = [KEY, KEY[3:], *(base64.b64encode(path.read_bytes()).decode() for path in frames)]
-    parts = [secret[-200:].encode() for secret in secrets] + [b"base64,", b";base64"]
+    parts = [secret[-200:].encode() for secret in secrets]
+    pictures = [b"base64,", b";base64"]  # a report has small ones of its own in it
     for name, data in done.place.files().items():
         if Path(name).suffix not in (".jpg", ".mp4"):
-            assert not [part for part in parts if part in data], name
+            unwanted = parts if Path(name).name == "report.html" else parts + pictures
+            assert not [part for part in unwanted if part in data], name
     assert KEY[3:] not in done.out + done.err
 
 

@@ -98,6 +98,7 @@ def test_a_dry_run_tells_and_writes_nothing(workplace: Any) -> None:
     assert "it needs voice" in lines["speech_rate"]
 
 
+@pytest.mark.slow
 def test_limits_and_selection(workplace: Any) -> None:
     done = workplace.call("--limit-per-creator", 1, "--only", "keyframes", "--batch-id", "mine")
     assert done.returncode == 0
@@ -144,6 +145,7 @@ def test_nothing_succeeded_is_exit_1(workplace: Any) -> None:
     assert len(errors) == 2
 
 
+@pytest.mark.slow
 def test_one_bad_video_does_not_stop_the_others(workplace: Any) -> None:
     (workplace.data / "tiktok_videos" / "mira.bakes" / "broken.mp4").write_bytes(b"\0" * 100)
     done = workplace.call("--only", "probe")

@@ -88,6 +88,7 @@ def test_offline_pulls_nothing(workplace: Any) -> None:
     assert "models.offline" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer_is_told_once_and_in_time(workplace: Any) -> None:
     began = time.monotonic()
     done = workplace.call(

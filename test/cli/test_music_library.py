@@ -174,10 +174,10 @@ def test_ctrl_c_keeps_what_was_heard_and_the_same_call_goes_on(
     with subprocess.Popen(
         [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as adding:
-        assert adding.stdout is not None
+        assert adding.stdout is not None and adding.stderr is not None
         first = adding.stdout.readline()
         adding.send_signal(signal.SIGINT)
-        said, told = adding.communicate()
+        said, told = adding.stdout.read(), adding.stderr.read()
     assert adding.returncode == 130
     assert "The same call goes on" in told
     reported = {json.loads(line)["track"]["id"] for line in [first, *said.splitlines()]}

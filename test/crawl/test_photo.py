@@ -317,6 +317,7 @@ STAGES = (
 """That need no weights and no network."""
 
 
+@pytest.mark.slow
 def test_the_pipeline_takes_it_for_a_video(tmp_path: Path) -> None:
     folder = tmp_path / "anna"
     folder.mkdir()

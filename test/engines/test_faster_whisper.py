@@ -19,6 +19,8 @@ from reelscope.testing.sounds import noise
 from reelscope.testing.speech import speech_like
 from reelscope.testing.whisper import write_faster_whisper
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("faster_whisper")
 RATE_HZ = 16000
 

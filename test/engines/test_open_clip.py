@@ -18,6 +18,8 @@ from reelscope.errors import EngineFailed, EngineUnavailable
 from reelscope.media.images import RGB
 from reelscope.testing.open_clip import write_clip
 
+pytestmark = pytest.mark.slow
+
 NAME = "clip-ViT-B-32"
 
 

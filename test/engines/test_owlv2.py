@@ -21,6 +21,8 @@ from reelscope.settings import Detect
 from reelscope.testing.owlv2 import write_owlv2
 from reelscope.vision.detect import Found
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = ["bottle", "a dog", "a red car", "phone"]
 ALL = Detect(min_confidence=0.001, max_overlap=1.0)
 

@@ -94,6 +94,7 @@ def maying(corpus: Path) -> np.ndarray:
     return decode(corpus / "speech" / "librispeech-3436-172162-0000.ogg", 8.2)
 
 
+@pytest.mark.slow
 def test_half_of_a_real_speech(engine: PocketSphinxTranscriber, jfk: np.ndarray) -> None:
     (heard,) = engine.transcribe([Sound(jfk, video=0)])
     check(heard, len(jfk) / RATE_HZ)
@@ -141,6 +142,7 @@ SOUNDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOUNDS)
 def test_any_sound_gives_words_in_order_or_none(engine: PocketSphinxTranscriber, name: str) -> None:
     samples = np.asarray(SOUNDS[name], np.float32).reshape(-1)

@@ -82,6 +82,7 @@ def test_a_script_that_it_does_not_know_gives_nothing_sure(reader: RapidOcrReade
     assert read_lines(image, reader, max_side=960, min_confidence=0.6) == ()
 
 
+@pytest.mark.slow
 def test_pictures_without_words_have_none(reader: RapidOcrReader) -> None:
     for seed in range(4):
         image = Scene(1.0, seed=seed).picture(0, (540, 960))

@@ -70,6 +70,7 @@ def make() -> Iterator[Make]:
 # ------------------------------------------------------------------------- real shazamio
 
 
+@pytest.mark.slow
 def test_every_outcome_through_the_real_package(service: FakeShazam, make: Make) -> None:
     """One process, one after the other, so that it is imported once."""
     shazam = make(service, timeout_s=1.0, requests_per_minute=600)
@@ -111,6 +112,7 @@ def test_every_outcome_through_the_real_package(service: FakeShazam, make: Make)
     assert service.paths[0].startswith("/discovery/v5/")
 
 
+@pytest.mark.slow
 def test_a_proxy_is_used_and_its_password_is_in_no_message(make: Make) -> None:
     with serve(FakeShazam()) as proxy:
         address = proxy.url.replace("http://", "http://user:hush@")
@@ -246,6 +248,7 @@ def test_the_child_knows_no_secret_and_is_ended_by_close(
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_the_child_ends_when_its_parent_is_killed() -> None:
     """The real child, waiting for a request."""
     parent = """

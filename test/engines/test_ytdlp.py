@@ -129,6 +129,7 @@ def left_over(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_a_page_with_a_video_is_looked_up_and_fetched(
     site: Site, video: bytes, tmp_path: Path
 ) -> None:

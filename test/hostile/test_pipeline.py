@@ -117,6 +117,7 @@ def test_a_call_for_what_is_no_file_is_refused(name: str, tmp_path: Path, analyz
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_exit_1_when_nothing_succeeded(tmp_path: Path, analyze: Any) -> None:
     for name in ("empty", "text", "no_index"):
         BAD_FILES[name].make(tmp_path)

@@ -139,6 +139,7 @@ def test_the_budget_of_full_frames_is_kept(videos: Videos, open_clip: OpenClip) 
     assert sum(1 for _ in clip.full([frame.time_s for frame in clip.frames])) == len(clip.frames)
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_clips(videos: Videos, open_clip: OpenClip) -> None:
     process, after = psutil.Process(), []
     path = videos("b_frames.mp4").path

@@ -197,6 +197,7 @@ def test_what_does_not_change_is_one_item_again_and_again(
     assert len(np.unique(items)) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [8000, 22050, 96000, 192000])
 def test_any_rate_hears_the_same(tmp_path: Path, rate_hz: int) -> None:
     # 3 kHz and less is in all of them; what is above 3.5 kHz does not count

@@ -68,6 +68,7 @@ def is_whole(library: MusicLibrary, tracks: int) -> bool:
     return not verified.problems and verified.tracks == tracks
 
 
+@pytest.mark.slow
 def test_a_folder_is_added_and_every_track_is_found_where_it_is(
     library: MusicLibrary, sounds: Path
 ) -> None:
@@ -390,6 +391,7 @@ def test_a_library_moves(library: MusicLibrary, sounds: Path, tmp_path: Path) ->
             assert is_whole(back, 3)
 
 
+@pytest.mark.slow
 def test_a_library_moves_into_postgresql(postgres_url: str, sounds: Path, tmp_path: Path) -> None:
     with MusicLibrary.open(tmp_path / "here", settings=SMALL) as library:
         library.add([sounds / "0.wav"])
@@ -423,6 +425,7 @@ def test_a_catalogue_that_is_none_is_named(tmp_path: Path) -> None:
         MusicLibrary.open(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_index_that_cannot_grow_leaves_the_library_as_it_was(
     sounds: Path, tmp_path: Path
 ) -> None:

@@ -341,6 +341,7 @@ class _Server:
         self._thread.join()
 
 
+@pytest.mark.slow
 def test_downloads_are_tried_again_and_nothing_stays(
     sounds: Path, store: MatchStore, work: Path
 ) -> None:

@@ -33,6 +33,7 @@ def equals(ours: NDArray[np.float32], samples: NDArray[np.float32]) -> bool:
     return ours.shape == theirs.T.shape and np.allclose(ours, theirs.T, atol=1e-4, rtol=3e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", SOUNDS.values(), ids=SOUNDS.keys())
 def test_equals_librosa(samples: NDArray[np.float32]) -> None:
     assert equals(mfcc(samples), samples)

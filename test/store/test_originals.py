@@ -304,6 +304,7 @@ def test_hashes_move_with_the_role(store: OriginalsStore) -> None:
     assert ask(store, [1, 2], [0, 0]) == [Candidate(numbers["b"], 0, 2)]
 
 
+@pytest.mark.slow
 def test_the_function_is_there_for_plain_sql(postgres_url: str) -> None:
     with Database.open(postgres_url) as database:
         store = OriginalsStore(database)
@@ -326,6 +327,7 @@ def test_the_function_is_there_for_plain_sql(postgres_url: str) -> None:
         assert defaults == []  # fewer than 5 agree
 
 
+@pytest.mark.slow
 def test_both_databases_give_the_same_candidates(tmp_path: Any, postgres_url: str) -> None:
     rng = np.random.default_rng(1)
     rows = {}
@@ -346,6 +348,7 @@ def test_both_databases_give_the_same_candidates(tmp_path: Any, postgres_url: st
     assert any(answers[0][1]) and any(answers[0][4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("originals", ["true", "false"])
 def test_each_hash_is_looked_up_in_the_key_alone(postgres_url: str, originals: str) -> None:
     """The plan of the function's own query under its own settings, with rows that matter."""

@@ -105,6 +105,7 @@ def test_the_file_says_the_same_in_the_same_bytes(tmp_path: Path) -> None:
         assert str(arrays["model"]) == "a model"
 
 
+@pytest.mark.slow
 def test_the_templates_are_the_authors() -> None:
     from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 

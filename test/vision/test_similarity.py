@@ -195,6 +195,7 @@ def check(
             assert scores[i] <= scores[g.index]
 
 
+@pytest.mark.slow
 def test_frames_of_full_size_are_grouped_as_the_long_way_does() -> None:
     images = [luma(scene(k)) for k in range(15)]
     images += [shifted(images[3], 1), mixed(images[9], images[2], 0.05), images[0].copy()]

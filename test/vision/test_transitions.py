@@ -228,6 +228,7 @@ def test_every_frame_but_the_first_is_measured_once() -> None:
         assert [index for index, *_ in found] == list(range(1, count))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video() -> None:
     watcher = Watcher(ShotsSettings())
     frames = drawn(RED, BLUE, fps=60)
