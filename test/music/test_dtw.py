@@ -33,6 +33,7 @@ def assert_same(found: Warping, first: Rows, second: Rows, *, subsequence: bool)
     assert np.array_equal(found.path, path)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first call compiles
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -39,6 +39,7 @@ def test_equals_librosa(samples: NDArray[np.float32]) -> None:
     assert equals(mfcc(samples), samples)
 
 
+@pytest.mark.slow
 def test_equals_librosa_on_a_sound_shorter_than_a_window() -> None:
     samples = noise(1.0, rate_hz=RATE_HZ, seed=6)[:100]
     with pytest.warns(UserWarning, match="too large"):
