@@ -8,13 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from reelscope.cli import music_dedupe, music_library, music_match, music_originals  # noqa: F401  (they register commands)
+from reelscope.cli import exit_codes, music_dedupe, music_library, music_match, music_originals  # noqa: F401  (they register commands)
 from reelscope.cli.music import music_app
 from reelscope.errors import ReelscopeError, UsageError
-
-EXIT_NOTHING_SUCCEEDED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="reelscope",
@@ -313,7 +309,7 @@ def main() -> None:
         app()
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
+        sys.exit(exit_codes.USAGE)
     except ReelscopeError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_NOTHING_SUCCEEDED)
+        sys.exit(exit_codes.NOTHING_SUCCEEDED)

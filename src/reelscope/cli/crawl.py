@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from reelscope import settings as settings_module
-from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
+from reelscope.cli import exit_codes
 from reelscope.cli.progress import open_progress
 from reelscope.cli.run import crawl_plan, interrupts, listed_creators, log_file
 from reelscope.cli.terminal import console, printable
@@ -41,5 +41,5 @@ def crawl(csv: Path, config: Path | None, *, limit: int | None, source: str, sin
         console.print(f"note: {printable(where)}: {printable(message)}")
     console.print(f"Videos   {Folders(settings.paths).videos}/<creator>/")
     if stopped.is_set():
-        return EXIT_INTERRUPTED
-    return 0 if here else EXIT_NOTHING_SUCCEEDED
+        return exit_codes.INTERRUPTED
+    return 0 if here else exit_codes.NOTHING_SUCCEEDED

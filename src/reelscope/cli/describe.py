@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reelscope import settings as settings_module
-from reelscope.cli.app import EXIT_NOTHING_SUCCEEDED
+from reelscope.cli import exit_codes
 from reelscope.cli.run import log_file
 from reelscope.cli.terminal import console, printable
 from reelscope.cli.totals import show_totals
@@ -27,4 +27,4 @@ def collect(batch_id: str, config: Path | None) -> int:
     if found.to_hand_over:
         console.print("Not all requests were handed over; the run itself, called again, does that.")
     stage = found.summary.stages["describe"]
-    return 0 if stage.ok or stage.reused or found.waiting else EXIT_NOTHING_SUCCEEDED
+    return 0 if stage.ok or stage.reused or found.waiting else exit_codes.NOTHING_SUCCEEDED

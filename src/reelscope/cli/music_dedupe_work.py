@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reelscope import settings as settings_module
-from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
+from reelscope.cli import exit_codes
 from reelscope.cli.progress import open_progress
 from reelscope.cli.run import interrupts, log_file
 from reelscope.cli.terminal import console, printable
@@ -55,7 +55,7 @@ def dedupe(call: Call, config: Path | None, *, batch_size: int | None) -> int:
             return 0
         if not _fingerprint(table, wanted, settings):
             console.print("interrupted; the same call goes on from here")
-            return EXIT_INTERRUPTED
+            return exit_codes.INTERRUPTED
         report = _compare(table, wanted, settings)
         files = write_duplicates(call.out or settings.paths.data / "duplicates", report)
         if call.as_json:
@@ -65,7 +65,7 @@ def dedupe(call: Call, config: Path | None, *, batch_size: int | None) -> int:
             if call.stats:
                 _stats(table, as_json=False)
     done = any(one.processing_status != "failed" for one in report.assets)
-    return 0 if done else EXIT_NOTHING_SUCCEEDED
+    return 0 if done else exit_codes.NOTHING_SUCCEEDED
 
 
 def _assets(given: str, settings: Settings) -> list[Asset]:

@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from reelscope import settings as settings_module
-from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
+from reelscope.cli import exit_codes
 from reelscope.cli.progress import open_progress
 from reelscope.cli.terminal import console, printable, progress_console
 from reelscope.crawl.table import NOT_UTF8, TOO_LONG, read_rows, read_text
@@ -126,8 +126,8 @@ def add(
         console.print(_summary(done, total))
     if stopped:
         progress_console.print("Stopped. The same call goes on where this one ended.")
-        return EXIT_INTERRUPTED
-    return 0 if any(one.outcome != "failed" for one in done) else EXIT_NOTHING_SUCCEEDED
+        return exit_codes.INTERRUPTED
+    return 0 if any(one.outcome != "failed" for one in done) else exit_codes.NOTHING_SUCCEEDED
 
 
 def _added_facts(added: Added) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def verify(place: Place, *, as_json: bool) -> int:
             f" {found.index_bytes / 1e6:.1f} MB; {found.failed} failed, {found.leftover} left over"
             f" from removed tracks: {'damaged' if found.problems else 'all is well'}"
         )
-    return EXIT_NOTHING_SUCCEEDED if found.problems else 0
+    return exit_codes.NOTHING_SUCCEEDED if found.problems else 0
 
 
 # ----------------------------------------------------------------------------------- changing
@@ -294,7 +294,7 @@ def remove(place: Place, ids: Sequence[str]) -> int:
         if id_ not in removed:
             console.print(f"error: there is no track {printable(id_[:200])}")
     console.print(f"{len(removed)} removed")
-    return 0 if removed else EXIT_NOTHING_SUCCEEDED
+    return 0 if removed else exit_codes.NOTHING_SUCCEEDED
 
 
 def compact(place: Place) -> int:
@@ -339,7 +339,7 @@ def identify(place: Place, clips: Sequence[Path], *, top: int, as_json: bool) ->
             else:
                 for line in _lines(found, error):
                     console.print(f"{printable(str(clip))}: {printable(line)}")
-    return 0 if listened else EXIT_NOTHING_SUCCEEDED
+    return 0 if listened else exit_codes.NOTHING_SUCCEEDED
 
 
 def _lines(found: Sequence[Identification], error: str) -> list[str]:

@@ -98,14 +98,14 @@ class _Progress:
 
 def _show(found: Matched, *, as_json: bool) -> int:
     """Say what came of it; 0 if at least one video was listened to, else 1."""
-    from reelscope.cli.app import EXIT_NOTHING_SUCCEEDED
+    from reelscope.cli import exit_codes
     from reelscope.cli.terminal import console, printable
 
     results = found.results
     listened = results["matched"] + results["unmatched"]
     if as_json:
         console.print(json.dumps(results, indent=2, ensure_ascii=False), soft_wrap=True)
-        return 0 if listened else EXIT_NOTHING_SUCCEEDED
+        return 0 if listened else exit_codes.NOTHING_SUCCEEDED
     for one in results["matched_videos"][:MOST_SHOWN]:
         console.print(printable(_line(one)))
     _more(len(results["matched_videos"]))
@@ -121,7 +121,7 @@ def _show(found: Matched, *, as_json: bool) -> int:
         f" {found.known} known from before; {found.seconds:.1f} s"
     )
     console.print(f"Results  {found.folder}/matching-results.json, .csv")
-    return 0 if listened else EXIT_NOTHING_SUCCEEDED
+    return 0 if listened else exit_codes.NOTHING_SUCCEEDED
 
 
 def _line(one: dict[str, object]) -> str:

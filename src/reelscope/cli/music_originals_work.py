@@ -18,7 +18,7 @@ from types import FrameType
 
 from reelscope import settings as settings_module
 from reelscope.atomic import open_atomic
-from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
+from reelscope.cli import exit_codes
 from reelscope.cli.progress import Counter, open_progress
 from reelscope.cli.run import interrupts, log_file
 from reelscope.cli.terminal import console, printable
@@ -85,8 +85,8 @@ def work(
         now = store.counts()
     _print_counts(now)
     if stopped.is_set():
-        return EXIT_INTERRUPTED
-    return EXIT_NOTHING_SUCCEEDED if team.broken or now["failed"] > before["failed"] else 0
+        return exit_codes.INTERRUPTED
+    return exit_codes.NOTHING_SUCCEEDED if team.broken or now["failed"] > before["failed"] else 0
 
 
 def status(*, as_json: bool, database: str | None, config: Path | None) -> int:
@@ -193,9 +193,9 @@ def _work(where: str, settings: Settings, once: bool) -> None:
             worker.work(once=once, stop=lambda: asked.is_set() or os.getppid() != parent)
     except ReelscopeError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_NOTHING_SUCCEEDED)
+        sys.exit(exit_codes.NOTHING_SUCCEEDED)
     if asked.is_set():
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(exit_codes.INTERRUPTED)
 
 
 def _asked_to_stop() -> threading.Event:
@@ -209,7 +209,7 @@ def _asked_to_stop() -> threading.Event:
     def answer(number: int, _frame: FrameType | None) -> None:
         nonlocal pressed
         if pressed and number == signal.SIGINT:
-            os._exit(EXIT_INTERRUPTED)
+            os._exit(exit_codes.INTERRUPTED)
         pressed |= number == signal.SIGINT
         asked.set()
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from reelscope import settings as settings_module
-from reelscope.cli.app import EXIT_INTERRUPTED, EXIT_NOTHING_SUCCEEDED
+from reelscope.cli import exit_codes
 from reelscope.cli.fetching import FetchLines
 from reelscope.cli.plan import show_plan
 from reelscope.cli.progress import open_progress
@@ -218,10 +218,10 @@ def execute(
 def exit_code(summary: Summary, batch: Batch) -> int:
     """What the process ends with: 0, 1 or 130."""
     if summary.stopped == INTERRUPTED:
-        return EXIT_INTERRUPTED
+        return exit_codes.INTERRUPTED
     if summary.stopped or (summary.nothing_succeeded and not answers_wait(batch)):
-        return EXIT_NOTHING_SUCCEEDED
-    return 0 if summary.videos else EXIT_NOTHING_SUCCEEDED  # a crawl that gave nothing
+        return exit_codes.NOTHING_SUCCEEDED
+    return 0 if summary.videos else exit_codes.NOTHING_SUCCEEDED  # a crawl that gave nothing
 
 
 @contextmanager
@@ -232,7 +232,7 @@ def interrupts(stop: Callable[[str], None]) -> Iterator[None]:
     def handle(_signal: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            os._exit(EXIT_INTERRUPTED)
+            os._exit(exit_codes.INTERRUPTED)
         asked = True
         stop(INTERRUPTED)
         print("\nfinishing what is running; press Ctrl-C again to leave now", file=sys.stderr)

@@ -12,7 +12,7 @@ import yaml
 
 from reelscope import settings as settings_module
 from reelscope.atomic import write_atomic
-from reelscope.cli.app import EXIT_NOTHING_SUCCEEDED
+from reelscope.cli import exit_codes
 from reelscope.cli.terminal import console, printable
 from reelscope.crawl.creators import Creator
 from reelscope.errors import ConfigError, CrawlFailed, UsageError
@@ -88,7 +88,7 @@ def check(config: Path | None, username: str) -> int:
     for line in _verdicts(settings, username):
         console.print(printable(line))
         if line.startswith("NO "):
-            return EXIT_NOTHING_SUCCEEDED
+            return exit_codes.NOTHING_SUCCEEDED
     return 0
 
 
