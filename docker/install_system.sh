@@ -24,7 +24,7 @@ if ! python_is_there; then
     apt-get purge -y -q --auto-remove software-properties-common
     apt-get update -q
 fi
-add ca-certificates libchromaprint1 libchromaprint-tools python3.11 python3.11-venv
+add ca-certificates libatomic1 libchromaprint1 libchromaprint-tools python3.11 python3.11-venv
 
 case $browser in
     debian)

@@ -41,6 +41,7 @@ FREE_GB = 40.0
 FREE_SMALL_GB = 15.0
 UID = 1234
 """Of the image's user: not the default, to see that the argument counts."""
+VOLUMES = ("/app/data", "/app/models", "/app/logs")
 MARK = "image-check-mark-5d1f0a"
 """Stands in everything that must not reach the image."""
 VARYING = {"seconds", "finished_at", "mtime_ns"}
@@ -168,6 +169,12 @@ class Container:
         """The image's own: User, Entrypoint, Healthcheck, Env, and its history."""
         found = json.loads(self.storage.do("inspect", self.name))["Docker"]
         return {**found["config"], "history": found["history"]}
+
+    def undeclare(self, *volumes: str) -> None:
+        """Only what is mounted by hand counts: buildah 1.28 mounts volumes that the image
+        declares in no certain order, now and then over those of the call."""
+        for volume in volumes:
+            self.storage.do("config", "--volume", f"{volume}-", self.name)
 
 
 HASH_PROBE = """
@@ -341,6 +348,8 @@ def look_at(box: Container, report: Report) -> None:
     said = json.dumps(settings)
     bad = [word for word in (MARK, "PIP_", "index-url") if word in said]
     report.note("settings and history hold nothing of the build machine", not bad, bad or "nothing")
+    volumes = sorted(settings.get("Volumes") or {})
+    report.note("volumes", volumes == sorted(VOLUMES), volumes)
     root = Path(box.storage.do("mount", box.name).strip())
     size_gb = tree_bytes(root) / 1e9
     report.note(
@@ -375,14 +384,20 @@ def browser(box: Container, report: Report) -> None:
     report.note("browser", ok, done.stdout.strip() or done.stderr[-800:])
 
 
+def mounted(folder: Path) -> dict[Path, str]:
+    """The volumes, in folders of the host."""
+    return {folder / Path(volume).name: volume for volume in VOLUMES}
+
+
 def main_job(box: Container, report: Report, work: Path, python: Path) -> None:
     """The image's entry point on the sample, against the same outside, by that Python."""
     inside, beside = work / "inside", work / "outside"
     for folder in (inside, beside):
         unpack(folder)
     must(["chown", "-R", f"{UID}:{UID}", inside])
-    mounts = {inside / name: f"/app/{name}" for name in ("data", "models", "logs")}
+    mounts = mounted(inside)
     entry = box.settings()["Entrypoint"]
+    box.undeclare(*VOLUMES)
     start = time.monotonic()
     done = box.run(*entry, "--csv", "data/creators.csv", mounts=mounts)
     took_s = time.monotonic() - start
@@ -498,7 +513,8 @@ def notebook(box: Container, report: Report) -> None:
 
 def explore(box: Container, report: Report, folder: Path) -> None:
     """A notebook of the image's, from its first cell to its last, on what the main job left."""
-    mounts = {folder / name: f"/app/{name}" for name in ("data", "models", "logs")}
+    box.undeclare(*VOLUMES)
+    mounts = mounted(folder)
     start = time.monotonic()
     done = box.run("jupyter", "execute", "notebooks/explore.ipynb", mounts=mounts)
     found = f"{time.monotonic() - start:.0f} s" if done.returncode == 0 else done.stderr[-2000:]
