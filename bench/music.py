@@ -34,7 +34,7 @@ from machine import RESULTS, describe, save
 from music_peers import FIELD, PEERS
 from music_recall import OURS, Answer, Task
 
-from reelscope.music.confidence import FALSE_POSITIVE_RATE
+from reelscope.music.confidence import AT_RATE, FALSE_POSITIVE_RATE
 from reelscope.testing.media import write_sound
 
 GOALS = {3.0: 0.95, 5.0: 0.98, 10.0: 0.995, 15.0: 0.998}
@@ -118,7 +118,9 @@ def _own_threshold(answers: Sequence[Answer], call: argparse.Namespace) -> Figur
         ["recall, mean of 17", *map(percent, found.values())],
     )
     print(f"Queries in no index: {wrong} of {unknown} accepted ({wrong / unknown:.3%}).")
-    print(f"Queries in the index: {misnamed} of {known} named wrongly.\n")
+    print(f"Queries in the index: {misnamed} of {known} named wrongly.")
+    level, fall = _tail(answers)
+    print(f"Tail of those in no index: LEVEL {level:.2f} at {AT_RATE:g}, FALL {fall:.2f}.\n")
     return {
         "recall": {str(n): share for n, share in found.items()},
         "false_positives": wrong,
@@ -126,6 +128,14 @@ def _own_threshold(answers: Sequence[Answer], call: argparse.Namespace) -> Figur
         "misnamed": misnamed,
         "of_known": known,
     }
+
+
+def _tail(answers: Sequence[Answer]) -> tuple[float, float]:
+    """What music/confidence.py states: the level of one in 1,000, and by how much the highest
+    hundredth falls until it is e times fewer."""
+    odds = np.array([a.score for a in answers if not a.known])
+    highest = odds[odds > np.quantile(odds, 0.99)]
+    return float(np.quantile(odds, 1 - AT_RATE)), float(np.mean(highest - highest.min()))
 
 
 def _offsets(answers: Sequence[Answer], least: asked.Thresholds) -> Figures:
