@@ -33,8 +33,8 @@ WEIGHTS: dict[str, float] = {
 LEVEL, FALL, AT_RATE = 1.0, 0.76, 1e-3
 """A share AT_RATE of the clips that are in no track reach LEVEL; e times fewer for every FALL.
 
-Of the 21,000 such clips of 3 to 15 s, under all edits, that `python bench/music.py --part recall` asks
-for: their level at one in 1,000, and how fast the highest hundredth falls off.
+Of the 21,000 such clips of 3 to 15 s, under all edits, of `python bench/music.py --part recall`:
+their level at one in 1,000, and how fast the highest hundredth falls off.
 """
 
 
