@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reelscope import notebook
+from reelscope.export.strip import text_rows
 from reelscope.media.clip import Clip
 from reelscope.media.pictures import write_jpeg
 from reelscope.records import (
@@ -132,7 +133,7 @@ def test_every_frame_has_one_fate(source: VideoSource) -> None:
 def test_no_text_covers_another_and_none_is_lost(texts: list[TextAppearance]) -> None:
     source = VideoSource(creator="a", video_id="b", frames_id="b")
     record = record_of(source, OnScreenText(frames=(), appearances=tuple(texts)))
-    rows = notebook.text_rows(record)
+    rows = text_rows(record)
     assert sorted(id(seen) for row in rows for seen in row) == sorted(map(id, texts))
     for row in rows:
         assert all(a.end_s <= b.start_s for a, b in pairwise(row))

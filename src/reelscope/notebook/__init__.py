@@ -37,7 +37,6 @@ from reelscope.notebook.timeline import (
     frame_fates,
     legend_handles,
     plot_timeline,
-    text_rows,
     waveform,
 )
 
@@ -47,5 +46,5 @@ __all__ = [
     "creators_table", "description_text", "draw_picture", "draw_timeline", "frame_fates",
     "frame_reasons", "legend_handles", "looked_at_sheet", "loudness_curve", "outcomes",
     "picture_sheet", "plot_creators", "plot_heard", "plot_hooks", "plot_sound", "plot_timeline",
-    "rows_table", "spectrogram", "stages", "text_rows", "values_of", "waveform", "words",
+    "rows_table", "spectrogram", "stages", "values_of", "waveform", "words",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reelscope.export.colours import INK, KIND_COLOURS, PALE, TEXT
+from reelscope.export.strip import text_rows
 from reelscope.media.clip import Clip
 from reelscope.notebook.style import FATE_MARKS, LEGEND, Fate, Floats
 from reelscope.records import (
@@ -16,7 +17,6 @@ from reelscope.records import (
     Event,
     Events,
     Keyframes,
-    OnScreenText,
     Quality,
     Shots,
     Similarity,
@@ -205,15 +205,3 @@ def frame_fates(record: VideoRecord) -> dict[Fate, list[float]]:
     for chosen in choice.frames if choice else ():
         fates[chosen.time_s] = "chosen"
     return {fate: sorted(t for t in fates if fates[t] == fate) for fate in FATE_MARKS}
-
-
-def text_rows(record: VideoRecord) -> list[list[TextAppearance]]:
-    """The on-screen texts in as few rows as none overlaps another."""
-    text = record.value(OnScreenText)
-    rows: list[list[TextAppearance]] = []
-    for seen in sorted(text.appearances if text else (), key=lambda a: (a.start_s, a.box[0][1])):
-        row = next((row for row in rows if row[-1].end_s <= seen.start_s), None)
-        if row is None:
-            rows.append(row := [])
-        row.append(seen)
-    return rows
